@@ -1,0 +1,1 @@
+//! The `Resolver` custom resource.

@@ -1,0 +1,1 @@
+//! The document that operator and data plane share.

@@ -1,0 +1,1 @@
+//! The resolver core, without I/O.
