@@ -1,1 +1,23 @@
-//! The resolver core, without I/O.
+//! The resolver core of Weir, without I/O, clock, tasks or ambient randomness.
+//!
+//! Three drivers use it, and only through [`event::Event`], [`action::Action`] and the deadline: the shell
+//! (sockets), the replay of recorded scenarios, and the seeded simulator.
+
+pub mod action;
+pub mod answer;
+pub mod budget;
+pub mod cache;
+pub mod context;
+pub mod event;
+pub mod fetch;
+pub mod infra;
+pub mod key;
+pub mod limits;
+pub mod name;
+pub mod outcome;
+pub mod question;
+pub mod random;
+pub mod rrset;
+pub mod settings;
+pub mod time;
+pub mod trace;
