@@ -2,5 +2,9 @@
 //! everything about the DNS and knows nothing of these.
 
 pub mod certificate;
+pub mod clock;
 pub mod doh;
+pub mod entropy;
+pub mod mailbox;
 pub mod telemetry;
+pub mod upstream;

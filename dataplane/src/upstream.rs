@@ -1,0 +1,230 @@
+//! Sends the queries of a mesh to other servers and puts what becomes of them into the worker's
+//! inbox: one reply or one failure for each fetch, and neither after it was cancelled.
+
+pub mod matching;
+pub mod stream;
+pub mod udp;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use weir_resolver::event::Event;
+use weir_resolver::fetch::{Fetch, FetchFailure, Transport};
+use weir_resolver::key::FetchId;
+
+use crate::mailbox::{Inbox, Note};
+use crate::telemetry::metric::WorkerMetrics;
+use stream::{Outcome, Pipeline};
+
+/// Fetches open at once on one worker; each UDP one holds a descriptor.
+const FETCHES_MAX: usize = 8192;
+/// The place of `cancelled` in the outcomes of the metrics.
+const CANCELLED: usize = 5;
+/// The place of `datagram` in what comes late.
+const LATE_DATAGRAM: usize = 3;
+
+/// What every exchange of a worker shares.
+struct Shared {
+    inbox: Rc<Inbox>,
+    metrics: Arc<WorkerMetrics>,
+    pipelines: RefCell<HashMap<(SocketAddr, Transport), Pipeline>>,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+/// The upstream side of one worker.
+pub struct Upstream {
+    shared: Rc<Shared>,
+    open: HashMap<FetchId, (AbortHandle, usize)>,
+}
+
+impl Upstream {
+    /// An upstream side that reports into `inbox`.
+    #[must_use]
+    pub fn new(
+        inbox: Rc<Inbox>,
+        metrics: Arc<WorkerMetrics>,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Self {
+        let pipelines = RefCell::default();
+        Self {
+            shared: Rc::new(Shared {
+                inbox,
+                metrics,
+                pipelines,
+                tls,
+            }),
+            open: HashMap::new(),
+        }
+    }
+
+    /// How many fetches are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Sends a query. Must run within the worker's `LocalSet`.
+    pub fn send(&mut self, fetch: Fetch) {
+        let transport = transport_index(&fetch.transport);
+        if self.open.len() >= FETCHES_MAX {
+            self.shared
+                .report(fetch.fetch, transport, Err(FetchFailure::Exhausted));
+            return;
+        }
+        let (id, shared) = (fetch.fetch, Rc::clone(&self.shared));
+        let task = tokio::task::spawn_local(async move {
+            let started = Instant::now();
+            let outcome = exchange(&shared, &fetch).await;
+            if outcome.is_ok() {
+                shared.metrics.upstream_duration.observe(started.elapsed());
+            }
+            shared.report(fetch.fetch, transport, outcome);
+        });
+        self.open.insert(id, (task.abort_handle(), transport));
+    }
+
+    /// Forgets a fetch that reported; whether it was still open, so that its report counts.
+    pub fn finish(&mut self, fetch: FetchId) -> bool {
+        self.open.remove(&fetch).is_some()
+    }
+
+    /// Ends a fetch without a report. A cancelled TCP query leaves its connection alone.
+    pub fn cancel(&mut self, fetch: FetchId) {
+        if let Some((task, transport)) = self.open.remove(&fetch) {
+            task.abort();
+            self.shared
+                .metrics
+                .upstream_queries
+                .count(transport, CANCELLED);
+        }
+    }
+
+    /// Ends every fetch without a report: the mesh that asked is gone.
+    pub fn cancel_all(&mut self) {
+        let open: Vec<FetchId> = self.open.keys().copied().collect();
+        for fetch in open {
+            self.cancel(fetch);
+        }
+    }
+}
+
+impl Shared {
+    fn report(&self, fetch: FetchId, transport: usize, outcome: Outcome) {
+        self.metrics
+            .upstream_queries
+            .count(transport, outcome_index(&outcome));
+        self.inbox.put(Note::Event(match outcome {
+            Ok(message) => Event::Reply { fetch, message },
+            Err(failure) => Event::FetchFailed { fetch, failure },
+        }));
+    }
+
+    fn stray(&self) {
+        self.metrics.late.count(LATE_DATAGRAM);
+    }
+
+    /// A connection to the server that may take another query, opened if there is none.
+    fn pipeline(self: &Rc<Self>, fetch: &Fetch, fresh: bool) -> Pipeline {
+        let key = (fetch.server, fetch.transport.clone());
+        let mut pipelines = self.pipelines.borrow_mut();
+        if !fresh && let Some(known) = pipelines.get(&key).filter(|known| known.is_open()) {
+            return known.clone();
+        }
+        let pipeline = Pipeline::default();
+        pipelines.insert(key.clone(), pipeline.clone());
+        drop(pipelines);
+        let (shared, carried, timeout) = (Rc::clone(self), pipeline.clone(), fetch.timeout);
+        tokio::task::spawn_local(async move {
+            carry(&shared, &key, &carried, timeout).await;
+            let mut pipelines = shared.pipelines.borrow_mut();
+            if pipelines.get(&key).is_some_and(|known| !known.is_open()) {
+                pipelines.remove(&key);
+            }
+        });
+        pipeline
+    }
+}
+
+async fn exchange(shared: &Rc<Shared>, fetch: &Fetch) -> Outcome {
+    if fetch.transport == Transport::Udp {
+        let stray = || shared.stray();
+        return udp::exchange(fetch.server, &fetch.message, fetch.timeout, stray).await;
+    }
+    let asked = async {
+        let pipeline = shared.pipeline(fetch, false);
+        let reused = pipeline.is_used();
+        let outcome = pipeline.put(fetch.message.clone()).await;
+        match outcome.unwrap_or(Err(FetchFailure::Unreachable)) {
+            // RFC 7766, 6.2.4: the server may close an idle connection at any time.
+            Err(FetchFailure::Unreachable) if reused => {
+                let again = shared
+                    .pipeline(fetch, true)
+                    .put(fetch.message.clone())
+                    .await;
+                again.unwrap_or(Err(FetchFailure::Unreachable))
+            }
+            outcome => outcome,
+        }
+    };
+    tokio::time::timeout(fetch.timeout, asked)
+        .await
+        .unwrap_or(Err(FetchFailure::Timeout))
+}
+
+/// Opens a connection and carries a pipeline over it until it ends.
+async fn carry(
+    shared: &Rc<Shared>,
+    (server, transport): &(SocketAddr, Transport),
+    pipeline: &Pipeline,
+    timeout: Duration,
+) {
+    let connected = tokio::time::timeout(timeout, TcpStream::connect(server)).await;
+    let io = match connected {
+        Ok(Ok(io)) => io,
+        Ok(Err(error)) => return pipeline.fail(udp::failure(&error)),
+        Err(_) => return pipeline.fail(FetchFailure::Timeout),
+    };
+    // Queries are small and must not wait for each other's acknowledgement.
+    let _ = io.set_nodelay(true);
+    match transport {
+        Transport::Tls(name) => {
+            let Ok(name) = ServerName::try_from(name.to_string()) else {
+                return pipeline.fail(FetchFailure::TlsFailed);
+            };
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&shared.tls));
+            match tokio::time::timeout(timeout, connector.connect(name, io)).await {
+                Ok(Ok(io)) => pipeline.run(io, || shared.stray()).await,
+                Ok(Err(_)) | Err(_) => pipeline.fail(FetchFailure::TlsFailed),
+            }
+        }
+        Transport::Udp | Transport::Tcp => pipeline.run(io, || shared.stray()).await,
+        // No configuration names such a server.
+        Transport::Https { .. } => pipeline.fail(FetchFailure::Unreachable),
+    }
+}
+
+const fn transport_index(transport: &Transport) -> usize {
+    match transport {
+        Transport::Udp => 0,
+        Transport::Tcp => 1,
+        Transport::Tls(_) => 2,
+        Transport::Https { .. } => 3,
+    }
+}
+
+const fn outcome_index(outcome: &Outcome) -> usize {
+    match outcome {
+        Ok(_) => 0,
+        Err(FetchFailure::Timeout) => 1,
+        Err(FetchFailure::Unreachable) => 2,
+        Err(FetchFailure::TlsFailed) => 3,
+        Err(FetchFailure::Exhausted) => 4,
+    }
+}
