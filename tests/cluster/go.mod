@@ -1,0 +1,3 @@
+module weir.dev/tests/cluster
+
+go 1.26
