@@ -99,9 +99,24 @@ impl RdataList {
         Self(packed.into_boxed_slice())
     }
 
+    /// Takes over record data that is packed already: each with its length in two octets before it.
+    pub(crate) fn from_packed(packed: Vec<u8>) -> Self {
+        Self(packed.into_boxed_slice())
+    }
+
+    /// The packed form.
+    pub(crate) const fn as_packed(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The record data, uncompressed, in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        let mut rest: &[u8] = &self.0;
+        Self::items(&self.0)
+    }
+
+    /// The record data of a list in packed form.
+    pub(crate) fn items(packed: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+        let mut rest = packed;
         core::iter::from_fn(move || {
             let (length, tail) = rest.split_first_chunk::<2>()?;
             let length = usize::from(u16::from_be_bytes(*length));
