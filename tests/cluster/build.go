@@ -109,7 +109,7 @@ func (p pinned) build() error {
 	compile.Dir = p.source()
 	compile.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 	compile.Stdout, compile.Stderr = os.Stderr, os.Stderr
-	if err := compile.Run(); err != nil {
+	if err := withHeartbeat(p.name, compile.Run); err != nil {
 		return err
 	}
 	if err := os.Rename(partial, file); err != nil {
@@ -117,6 +117,25 @@ func (p pinned) build() error {
 	}
 	say("built %s in %s", p.name, time.Since(started).Round(time.Second))
 	return nil
+}
+
+// withHeartbeat says every so often that a long step goes on.
+func withHeartbeat(name string, step func() error) error {
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		started := time.Now()
+		for tick := time.NewTicker(15 * time.Second); ; {
+			select {
+			case <-done:
+				tick.Stop()
+				return
+			case <-tick.C:
+				say("  still building %s (%s)", name, time.Since(started).Round(time.Second))
+			}
+		}
+	}()
+	return step()
 }
 
 // source is the folder of the program's module in this checkout.
@@ -185,3 +204,6 @@ func sourceFolder() string {
 	}
 	return "tests/cluster"
 }
+
+// repository is the checkout that this tool belongs to.
+func repository() string { return filepath.Dir(filepath.Dir(sourceFolder())) }

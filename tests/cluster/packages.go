@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 )
 
-// packages are the Debian packages that the node needs, each with a file that tells whether it is there.
-var packages = map[string]string{
+// nodePackages are the Debian packages that the node needs, each with a file that tells whether it is there.
+var nodePackages = map[string]string{
 	"containerd":                  "/usr/bin/containerd",
 	"runc":                        "/usr/sbin/runc",
 	"containernetworking-plugins": "/usr/lib/cni/bridge",
@@ -21,7 +24,7 @@ var packages = map[string]string{
 }
 
 // installPackages installs what is missing, and asks the package manager nothing when nothing is.
-func installPackages() error {
+func installPackages(packages map[string]string) error {
 	var missing []string
 	for name, file := range packages {
 		if _, err := os.Stat(file); err != nil {
@@ -31,7 +34,11 @@ func installPackages() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	say("installing Debian packages: %v", missing)
+	slices.Sort(missing)
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("these Debian packages are missing; install them as root: %s", strings.Join(missing, " "))
+	}
+	say("installing Debian packages: %s", strings.Join(missing, " "))
 	for _, arguments := range [][]string{
 		{"apt-get", "update", "-qq"},
 		append([]string{"apt-get", "install", "-qq", "-y", "--no-install-recommends"}, missing...),

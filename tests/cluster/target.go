@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"text/template"
 )
@@ -98,8 +99,47 @@ func (t target) provide(name, containerfile, folder string) (string, error) {
 	if err := writeArchive(archive.Name(), full, blobs); err != nil {
 		return "", err
 	}
-	_, err = quietly("skopeo", "copy", "--quiet", "oci-archive:"+archive.Name(), "docker://"+full)
+	if err := installPackages(map[string]string{"skopeo": "/usr/bin/skopeo"}); err != nil {
+		return "", err
+	}
+	copy := []string{"skopeo", "copy", "--quiet", "--insecure-policy"}
+	if host, _, _ := strings.Cut(t.registry, ":"); host == "localhost" || strings.HasPrefix(host, "127.") {
+		copy = append(copy, "--dest-tls-verify=false")
+	}
+	_, err = quietly(append(copy, "oci-archive:"+archive.Name(), "docker://"+full)...)
 	return full, err
+}
+
+// weirImages provides the operator's and the data plane's images, and returns the chart's values that name
+// them. Each lies in a folder of its own name under folder.
+func (t target) weirImages(folder string) ([]string, error) {
+	var values []string
+	for _, part := range []string{"operator", "dataplane"} {
+		name := "weir-" + part
+		full, err := t.provide(name, filepath.Join(repository(), part, "Containerfile"), filepath.Join(folder, name))
+		if err != nil {
+			return nil, err
+		}
+		slash, colon := strings.LastIndex(full, "/"), strings.LastIndex(full, ":")
+		values = append(values,
+			"image.registry="+full[:slash],
+			part+".image.repository="+full[slash+1:colon],
+			part+".image.tag="+full[colon+1:])
+	}
+	return values, nil
+}
+
+// runPush pushes the images to the registry that WEIR_REGISTRY names.
+func runPush(arguments []string) error {
+	registry := os.Getenv("WEIR_REGISTRY")
+	if len(arguments) != 1 || registry == "" {
+		return fmt.Errorf("push needs the FOLDER of the images, and REGISTRY=... such as registry.example.org/dns")
+	}
+	values, err := target{kubeconfig: "none", registry: strings.TrimSuffix(registry, "/")}.weirImages(arguments[0])
+	for _, value := range values {
+		fmt.Println("--set-string", value)
+	}
+	return err
 }
 
 // provideProgram does the same for a pinned program.

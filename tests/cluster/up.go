@@ -20,7 +20,7 @@ func up() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("a Kubernetes node needs root: run this as root, or give KUBECONFIG=... of a cluster that you have")
 	}
-	if err := installPackages(); err != nil {
+	if err := installPackages(nodePackages); err != nil {
 		return err
 	}
 	if err := build(clusterPrograms); err != nil {

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace inside the test cluster's network namespace, where the tests on the real
+# Kubernetes reach it and no test reaches anything else. `make test` calls this after it has built all.
+set -euo pipefail
+cluster=$1
+images=$2
+missing=()
+for pair in kdig:knot-dnsutils curl:curl dnsperf:dnsperf; do
+  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "installing Debian packages: ${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+WEIR_HELM4=$("$cluster" path helm4)
+WEIR_HELM3=$("$cluster" path helm3)
+WEIR_H2SPEC=$("$cluster" path h2spec)
+export WEIR_HELM4 WEIR_HELM3 WEIR_H2SPEC
+WEIR_CLUSTER=$(realpath "$cluster")
+export WEIR_CLUSTER
+WEIR_OPERATOR_IMAGE=$("$cluster" load-image operator/Containerfile "$images/weir-operator" weir-operator)
+WEIR_DATAPLANE_IMAGE=$("$cluster" load-image dataplane/Containerfile "$images/weir-dataplane" weir-dataplane)
+export WEIR_OPERATOR_IMAGE WEIR_DATAPLANE_IMAGE
+"$cluster" exec cargo test --release --workspace --offline --no-fail-fast
