@@ -148,11 +148,11 @@ pub async fn connect(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> 
     Ok(sender)
 }
 
-/// Asks once by GET and reads the answer to its end; gives its status.
+/// Asks once by GET and reads the answer to its end; gives its status and the message.
 ///
 /// # Errors
 /// When the stream or connection ends early.
-pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<u16> {
+pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
     let (response, _) = sender
         .send_request(get(address, name)?, true)
@@ -160,6 +160,7 @@ pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result
     let response = response.await.map_err(io::Error::other)?;
     let status = response.status().as_u16();
     let mut body = response.into_body();
+    let mut message = Vec::new();
     while let Some(chunk) = body.data().await {
         let length = chunk.map_err(io::Error::other)?.len();
         body.flow_control()
@@ -227,7 +228,7 @@ async fn connection_load(
                     continue;
                 }
                 match ask(&sender, address, &name).await {
-                    Ok(200) => succeeded += 1,
+                    Ok((200, _)) => succeeded += 1,
                     _ => failed += 1,
                 }
             }

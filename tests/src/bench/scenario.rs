@@ -249,6 +249,9 @@ pub fn measure(
     scale: Scale,
 ) -> io::Result<Sample> {
     let server = stage.start(peer)?;
+    if peer != Peer::Constant {
+        expect_right_answer(&server)?;
+    }
     match scenario.kind {
         Kind::Cached {
             connections,
@@ -340,7 +343,7 @@ pub fn measure(
                     for _ in 0..count {
                         let sender = load::connect(server.address, config.clone()).await?;
                         match load::ask(&sender, server.address, "n1.bench.test").await? {
-                            200 => outcome.succeeded += 1,
+                            (200, _) => outcome.succeeded += 1,
                             _ => outcome.failed += 1,
                         }
                     }
@@ -393,7 +396,7 @@ fn idle(server: &Server, folder: &Path, scale: Scale) -> io::Result<Sample> {
         let mut failed = 0;
         for _ in 0..count {
             let sender = load::connect(server.address, config.clone()).await?;
-            if load::ask(&sender, server.address, "n1.bench.test").await? != 200 {
+            if load::ask(&sender, server.address, "n1.bench.test").await?.0 != 200 {
                 failed += 1;
             }
             senders.push(sender);
@@ -424,6 +427,23 @@ fn by_cpu(server: &Server, load: impl FnOnce() -> io::Result<Outcome>) -> io::Re
         memory: after.resident_peak as f64,
         failed: outcome.failed,
     })
+}
+
+/// What is fast must also be right: a known name has its known address.
+fn expect_right_answer(server: &Server) -> io::Result<()> {
+    let (status, message) = on_runtime(async {
+        let sender = load::connect(server.address, load::trusting_client(false)).await?;
+        load::ask(&sender, server.address, "n0.z0.test").await
+    })?;
+    let rcode = message.get(3).map_or(0xff, |flags| flags & 0x0f);
+    let found = message.windows(4).any(|octets| octets == [192, 0, 2, 10]);
+    if status == 200 && rcode == 0 && found {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{} answers wrongly: status {status}, rcode {rcode}",
+        server.name
+    )))
 }
 
 /// The zone cut is known, and one connection was served.

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use weir_tests::bench::authority::Internet;
-use weir_tests::bench::peers::{Peer, Stage};
+use weir_tests::bench::peers::Stage;
 use weir_tests::bench::report::{self, Samples};
 use weir_tests::bench::scenario::{self, SCENARIOS, Scale, Scenario};
 
@@ -25,7 +25,7 @@ struct Arguments {
     /// How many rounds; the median is quoted.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only these peers (weir always takes part).
+    /// Only these peers.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Where the JSON is written.
@@ -147,8 +147,7 @@ fn rounds_of(
     let mut samples: Samples = BTreeMap::new();
     for round in 0..rounds {
         for &peer in scenario.peers {
-            let is_weir = matches!(peer, Peer::Weir | Peer::WeirTwoWorkers);
-            if !is_weir && !only.is_empty() && !only.iter().any(|name| name == peer.name()) {
+            if !only.is_empty() && !only.iter().any(|name| name == peer.name()) {
                 continue;
             }
             eprintln!(
