@@ -5,4 +5,5 @@
 //! they share.
 
 pub mod bench;
+pub mod cluster;
 pub mod tidy;
