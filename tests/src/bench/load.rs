@@ -162,12 +162,13 @@ pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result
     let mut body = response.into_body();
     let mut message = Vec::new();
     while let Some(chunk) = body.data().await {
-        let length = chunk.map_err(io::Error::other)?.len();
+        let chunk = chunk.map_err(io::Error::other)?;
+        message.extend_from_slice(&chunk);
         body.flow_control()
-            .release_capacity(length)
+            .release_capacity(chunk.len())
             .map_err(io::Error::other)?;
     }
-    Ok(status)
+    Ok((status, message))
 }
 
 fn get(address: SocketAddr, name: &str) -> io::Result<http::Request<()>> {

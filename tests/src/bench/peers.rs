@@ -216,7 +216,7 @@ impl Stage<'_> {
             format!("trust_anchors.remove('.')\ntrust_anchors.add('{anchor}')")
         };
         let text = format!(
-            "net.listen('127.0.0.1', {port}, {{ kind = 'doh2' }})\nnet.tls('{certificate}', '{key}')\nnet.ipv6 = false\ncache.size = {cache}\nmodules.unload('ta_signal_query')\nmodules.unload('priming')\nmodules.unload('ta_update')\nhints.root({{ ['ns.root-servers.test-root.'] = {{ '{ROOT}' }} }})\npolicy.add(policy.suffix(policy.PASS, {{todname('test.')}}))\n{anchor}\n",
+            "net.listen('127.0.0.1', {port}, {{ kind = 'doh2' }})\nnet.tls('{certificate}', '{key}')\nnet.ipv6 = false\noption('ALLOW_LOCAL', true)\ncache.size = {cache}\nmodules.unload('ta_signal_query')\nmodules.unload('priming')\nmodules.unload('ta_update')\nhints.root({{ ['ns.root-servers.test-root.'] = {{ '{ROOT}' }} }})\npolicy.add(policy.suffix(policy.PASS, {{todname('test.')}}))\n{anchor}\n",
             port = peer.port(),
             certificate = self.certificate.display(),
             key = self.key.display(),
