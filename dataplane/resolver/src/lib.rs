@@ -3,6 +3,8 @@
 //! Three drivers use it, and only through [`event::Event`], [`action::Action`] and the deadline: the shell
 //! (sockets), the replay of recorded scenarios, and the seeded simulator.
 
+mod arena;
+
 pub mod action;
 pub mod answer;
 pub mod budget;
@@ -13,8 +15,10 @@ pub mod fetch;
 pub mod infra;
 pub mod key;
 pub mod limits;
+pub mod mesh;
 pub mod name;
 pub mod outcome;
+pub mod program;
 pub mod question;
 pub mod random;
 pub mod rdata;
@@ -22,6 +26,4 @@ pub mod rrset;
 pub mod settings;
 pub mod time;
 pub mod trace;
-pub mod trust_anchor;
-pub mod validate;
 pub mod wire;

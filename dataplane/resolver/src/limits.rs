@@ -3,6 +3,8 @@
 //! Bounds that an operator may change are in `settings.rs`; here are those that no answer needs more of.
 //! The simulator shrinks each to its least value, so code reads them from here and nowhere else.
 
+use std::time::Duration;
+
 /// The bounds. `Limits::DEFAULT` is what runs; tests and the simulator hand in others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -20,6 +22,12 @@ pub struct Limits {
     pub activations_per_step_max: u32,
     /// Waiters settled in one step.
     pub settle_per_step: u32,
+    /// Records visited when a dependency is checked for a cycle; a larger graph counts as a cycle.
+    pub dependency_visits_max: u32,
+    /// How long a state lives at most, whoever waits for it; longer than a waiter may wait.
+    pub state_time_max: Duration,
+    /// How long after its timeout a fetch that the driver never reported counts as failed.
+    pub fetch_grace: Duration,
     /// Activations of one state in its life; more end it with SERVFAIL.
     pub activations_per_state_max: u32,
     /// Open fetches of one state.
@@ -62,6 +70,9 @@ impl Limits {
         orphan_share: 10,
         activations_per_step_max: 256,
         settle_per_step: 256,
+        dependency_visits_max: 1024,
+        state_time_max: Duration::from_secs(30),
+        fetch_grace: Duration::from_secs(2),
         activations_per_state_max: 1000,
         fetches_per_state_max: 4,
         name_servers_max: 20,
