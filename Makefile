@@ -86,7 +86,7 @@ clean: ## remove what was built in this checkout
 # The tool that runs the cluster; Go decides whether there is anything to do.
 .PHONY: $(CLUSTER)
 $(CLUSTER): tools
-	@mkdir -p target && cd tests/cluster && CGO_ENABLED=0 go build -buildvcs=false -o ../../$(CLUSTER) .
+	@mkdir -p target && cd tests/cluster && CGO_ENABLED=0 go build -buildvcs=false -ldflags "-X main.builtFrom=$(CURDIR)/tests/cluster" -o ../../$(CLUSTER) .
 
 # What a fresh machine may lack. Rust and Go are the user's own choice, so they are only asked for.
 .PHONY: tools

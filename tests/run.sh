@@ -13,13 +13,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
-WEIR_HELM4=$("$cluster" path helm4)
-WEIR_HELM3=$("$cluster" path helm3)
-WEIR_H2SPEC=$("$cluster" path h2spec)
-export WEIR_HELM4 WEIR_HELM3 WEIR_H2SPEC
-WEIR_CLUSTER=$(realpath "$cluster")
-export WEIR_CLUSTER
+for program in helm4 helm3 h2spec kubectl; do
+  export "WEIR_${program^^}=$("$cluster" path "$program")"
+done
+WEIR_CLUSTER_TOOL=$(realpath "$cluster")
+WEIR_CLUSTER=$("$cluster" kubeconfig)
+WEIR_ROOT=$("$cluster" internet weir-internet)
 WEIR_OPERATOR_IMAGE=$("$cluster" load-image operator/Containerfile "$images/weir-operator" weir-operator)
 WEIR_DATAPLANE_IMAGE=$("$cluster" load-image dataplane/Containerfile "$images/weir-dataplane" weir-dataplane)
-export WEIR_OPERATOR_IMAGE WEIR_DATAPLANE_IMAGE
+export WEIR_CLUSTER_TOOL WEIR_CLUSTER WEIR_ROOT WEIR_OPERATOR_IMAGE WEIR_DATAPLANE_IMAGE
 "$cluster" exec cargo test --release --workspace --offline --no-fail-fast

@@ -184,10 +184,13 @@ func (p pinned) linkFlags() (string, error) {
 	return "-s -w" + variable + "gitVersion=v" + version[1] + variable + "gitMajor=" + version[2] + variable + "gitMinor=" + version[3], nil
 }
 
-// sourceFolder is this tool's own folder: named by the Makefile, or found from the working directory.
+// builtFrom is this tool's own folder, set by the Makefile when it links the tool.
+var builtFrom string
+
+// sourceFolder is this tool's own folder: where it was built, or found from the working directory.
 func sourceFolder() string {
-	if folder := os.Getenv("WEIR_CLUSTER_SOURCE"); folder != "" {
-		return folder
+	if builtFrom != "" {
+		return builtFrom
 	}
 	folder, err := os.Getwd()
 	for err == nil {

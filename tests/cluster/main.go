@@ -38,6 +38,7 @@ func init() {
 		"kubectl":    {"ARGUMENT...", "kubectl against the cluster", runKubectl},
 		"helm":       {"ARGUMENT...", "Helm 4 against the cluster", func(a []string) error { return runHelm("helm4", a) }},
 		"helm3":      {"ARGUMENT...", "Helm 3 against the cluster", func(a []string) error { return runHelm("helm3", a) }},
+		"kubeconfig": {"", "print where the cluster's kubeconfig is; it works inside the namespace", func([]string) error { fmt.Println(kubeconfig()); return nil }},
 		"path":       {"PROGRAM", "print where a pinned program is, building it when needed", runPath},
 	}
 }

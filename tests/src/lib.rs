@@ -4,4 +4,6 @@
 //! simulation from a seed, real HTTP/2 and TLS on loopback, and the real cluster; with the tools that
 //! they share.
 
+pub mod bench;
+pub mod cluster;
 pub mod tidy;

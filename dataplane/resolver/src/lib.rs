@@ -26,4 +26,6 @@ pub mod rrset;
 pub mod settings;
 pub mod time;
 pub mod trace;
+pub mod trust_anchor;
+pub mod validate;
 pub mod wire;

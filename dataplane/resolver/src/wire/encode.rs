@@ -171,15 +171,19 @@ where
         .answer
         .filter(|set| rules.in_answer(set))
         .take(rules.answer_max);
-    for set in answers {
+    for mut set in answers {
+        set.ttl = set.ttl.min(settings.cache.ttl_max);
         max_age = Some(max_age.unwrap_or(u32::MAX).min(set.ttl));
         writer.set(0, &set, rules.signatures_in_answer);
     }
-    for set in body.authority.filter(|set| rules.in_authority(set)) {
-        if set.record_type == RecordType::SOA && max_age.is_none() {
-            // RFC 2308, 5: the least of the SOA's TTL and its MINIMUM.
+    for mut set in body.authority.filter(|set| rules.in_authority(set)) {
+        set.ttl = set.ttl.min(settings.cache.ttl_max);
+        if set.record_type == RecordType::SOA {
+            // RFC 2308, 3 and 5: a denial is kept for the least of the SOA's TTL and its MINIMUM.
             let minimum = RdataList::items(set.rdata).next().and_then(soa_minimum);
-            max_age = minimum.map(|minimum| minimum.min(set.ttl));
+            let most = settings.cache.ttl_negative_max;
+            set.ttl = set.ttl.min(minimum.unwrap_or(0)).min(most);
+            max_age = max_age.or(Some(set.ttl));
         }
         writer.set(1, &set, rules.dnssec_ok);
     }

@@ -1,0 +1,143 @@
+//! RRsets in the cache, ranked by trust (RFC 2181, 5.4.1).
+//!
+//! Owns storing and reading of single RRsets. Never answers a question: an RRset is an answer only when it
+//! is marked as complete, and `message.rs` knows of that.
+
+use crate::answer::Security;
+use crate::cache::entry::{pack_rrset, rrset_parts};
+use crate::cache::shard::{Entry, Key, Kind, Marks, Shard};
+use crate::cache::trust::{Decision, Standing, Trust, decide};
+use crate::name::Name;
+use crate::rrset::{Class, RdataList, RecordType, Rrset};
+use crate::settings::CacheSettings;
+
+/// An RRset from the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedRrset {
+    /// The RRset, its TTL what is left of it.
+    pub rrset: Rrset,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// Its security status.
+    pub security: Security,
+}
+
+/// A time to live within the bounds of the settings.
+#[must_use]
+pub fn bound_ttl(ttl: u32, settings: &CacheSettings) -> u32 {
+    ttl.max(settings.ttl_min).min(settings.ttl_max)
+}
+
+/// What is to be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRrset<'a> {
+    pub(crate) set: &'a Rrset,
+    /// Its time to live, already bounded.
+    pub(crate) ttl: u32,
+    /// None keeps the rank of the same data when it is there, else that of an answer.
+    pub(crate) trust: Option<Trust>,
+    pub(crate) security: Security,
+    /// Whether it is all of the answer to the question for it.
+    pub(crate) complete: bool,
+}
+
+/// The times that storing needs, in seconds of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) now: u32,
+    pub(crate) dead_before: u32,
+}
+
+pub(crate) const fn key_of(
+    name: &[u8],
+    name_hash: u64,
+    record_type: RecordType,
+    class: Class,
+) -> Key<'_> {
+    Key {
+        name_hash,
+        name,
+        record_type,
+        class,
+        kind: Kind::Rrset,
+    }
+}
+
+/// Stores an RRset unless a better one is there. Says whether these data are what is kept now.
+pub(crate) fn put(shard: &mut Shard, name_hash: u64, times: Times, new: NewRrset<'_>) -> bool {
+    let set = new.set;
+    let key = key_of(set.owner.as_wire(), name_hash, set.record_type, set.class);
+    let mut entry = Entry {
+        block: pack_rrset(set),
+        stored: times.now,
+        expires: times.now.saturating_add(new.ttl),
+        record_type: set.record_type,
+        class: set.class,
+        kind: Kind::Rrset,
+        security: new.security,
+        trust: new.trust.unwrap_or(Trust::AnswerAuthoritative),
+        marks: Marks::complete(new.complete),
+    };
+    if let Some(old) = shard.find(&key).and_then(|at| shard.entry_mut(at)) {
+        // Signatures are made anew without a change of what they sign.
+        let same_data = rrset_parts(&old.block).map(|parts| parts.0) == Some(set.rdata.as_packed());
+        if new.trust.is_none() && same_data {
+            entry.trust = old.trust;
+        }
+        let decision = decide(
+            set.record_type,
+            standing(old),
+            standing(&entry),
+            same_data,
+            times.now,
+        );
+        match decision {
+            Decision::Keep => {
+                if same_data && new.complete {
+                    old.marks.set_complete();
+                }
+                return same_data;
+            }
+            Decision::Replace { expires } => entry.expires = expires,
+        }
+        let still_complete = same_data && old.marks.is_complete() && old.expires > times.now;
+        if still_complete {
+            entry.marks.set_complete();
+        }
+    }
+    shard.insert(&key, entry, times.dead_before);
+    true
+}
+
+const fn standing(entry: &Entry) -> Standing {
+    Standing {
+        trust: entry.trust,
+        security: entry.security,
+        expires: entry.expires,
+    }
+}
+
+/// A fresh RRset.
+pub(crate) fn get(shard: &mut Shard, now: u32, key: &Key<'_>) -> Option<CachedRrset> {
+    let at = shard.find(key)?;
+    shard.mark_used(at);
+    let entry = shard.entry(at)?;
+    let ttl = entry.expires.checked_sub(now).filter(|&left| left > 0)?;
+    Some(CachedRrset {
+        rrset: read(key.name, entry, ttl)?,
+        trust: entry.trust,
+        security: entry.security,
+    })
+}
+
+fn read(name: &[u8], entry: &Entry, ttl: u32) -> Option<Rrset> {
+    let (rdata, signatures) = rrset_parts(&entry.block)?;
+    Some(Rrset {
+        owner: Name::from_wire(name).ok()?,
+        record_type: entry.record_type,
+        class: entry.class,
+        ttl,
+        rdata: RdataList::from_packed(rdata.to_vec()),
+        signatures: RdataList::from_packed(signatures.to_vec()),
+    })
+}

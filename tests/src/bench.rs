@@ -1,0 +1,13 @@
+//! The benchmark: CPU and memory per query beside the peers, in one run.
+//!
+//! One server thread is pinned to one core and the load to the other; peers are interleaved over several
+//! rounds and medians quoted. Ratios within a run are what counts; the machine's bare times are not.
+
+pub mod authority;
+pub mod load;
+pub mod peers;
+pub mod process;
+pub mod report;
+pub mod responder;
+pub mod scenario;
+pub mod trusting;

@@ -1,0 +1,270 @@
+//! Load: `h2load` for plain request patterns, and an own client where resets, handshakes or idle
+//! connections are the point. All of it runs on the client's core and talks to loopback alone.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::process::CLIENT_CORE;
+
+/// What a load came to, seen from the client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// Requests that got status 2xx.
+    pub succeeded: u64,
+    /// Requests that did not.
+    pub failed: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// A DNS query message for an A record, identifier 0, RD set.
+#[must_use]
+pub fn query(name: &str) -> Vec<u8> {
+    let mut message = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        message.push(u8::try_from(label.len()).unwrap_or(63));
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.extend_from_slice(&[0, 0, 1, 0, 1]);
+    message
+}
+
+/// Writes a list of GET requests for `h2load`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_requests(
+    folder: &Path,
+    file: &str,
+    address: SocketAddr,
+    names: impl Iterator<Item = String>,
+) -> io::Result<PathBuf> {
+    let mut text = String::new();
+    for name in names {
+        let _ = writeln!(
+            text,
+            "https://{address}/dns-query?dns={}",
+            BASE64URL_NOPAD.encode(&query(&name))
+        );
+    }
+    let path = folder.join(file);
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// Runs `h2load` and reads its summary.
+///
+/// # Errors
+/// When it is not installed or prints no summary.
+pub fn h2load(arguments: &[String]) -> io::Result<Outcome> {
+    let start = Instant::now();
+    let output = Command::new("taskset")
+        .args(["-c", CLIENT_CORE, "h2load"])
+        .args(arguments)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let status = text.lines().find(|line| line.starts_with("status codes:"));
+    let succeeded = status
+        .and_then(|line| line.split_whitespace().nth(2))
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| {
+            io::Error::other(format!(
+                "h2load: {text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            ))
+        })?;
+    let requests = text.lines().find(|line| line.starts_with("requests:"));
+    let total: u64 = requests
+        .and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(succeeded);
+    Ok(Outcome {
+        succeeded,
+        failed: total - succeeded.min(total),
+        elapsed: start.elapsed(),
+    })
+}
+
+/// How the own client behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// Connections at once.
+    pub connections: usize,
+    /// Streams at once on each.
+    pub streams: usize,
+    /// Requests on each connection.
+    pub requests: usize,
+    /// One in this many streams is reset right after its request; 0 for none.
+    pub reset_every: usize,
+}
+
+/// A client configuration that trusts any certificate: what is measured is the server.
+#[must_use]
+pub fn trusting_client(resumption: bool) -> Arc<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Arc::new(super::trusting::Trusting::new(&provider));
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap_or_else(|_| unreachable!("the provider supports TLS 1.3"));
+    let mut config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    if !resumption {
+        config.resumption = rustls::client::Resumption::disabled();
+    }
+    Arc::new(config)
+}
+
+type Sender = h2::client::SendRequest<Bytes>;
+
+/// Opens one connection; its driver runs on the local set.
+///
+/// # Errors
+/// When the server cannot be reached or does not speak HTTP/2.
+pub async fn connect(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> io::Result<Sender> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    let name = rustls_pki_types::ServerName::IpAddress(address.ip().into());
+    let stream = TlsConnector::from(config).connect(name, socket).await?;
+    let (sender, connection) = h2::client::handshake(stream)
+        .await
+        .map_err(io::Error::other)?;
+    tokio::task::spawn_local(async move {
+        // Its end shows at the streams.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// Asks once by GET and reads the answer to its end; gives its status and the message.
+///
+/// # Errors
+/// When the stream or connection ends early.
+pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
+    let (response, _) = sender
+        .send_request(get(address, name)?, true)
+        .map_err(io::Error::other)?;
+    let response = response.await.map_err(io::Error::other)?;
+    let status = response.status().as_u16();
+    let mut body = response.into_body();
+    let mut message = Vec::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk.map_err(io::Error::other)?;
+        message.extend_from_slice(&chunk);
+        body.flow_control()
+            .release_capacity(chunk.len())
+            .map_err(io::Error::other)?;
+    }
+    Ok((status, message))
+}
+
+fn get(address: SocketAddr, name: &str) -> io::Result<http::Request<()>> {
+    let uri = format!(
+        "https://{address}/dns-query?dns={}",
+        BASE64URL_NOPAD.encode(&query(name))
+    );
+    http::Request::get(uri).body(()).map_err(io::Error::other)
+}
+
+/// Runs a pattern; `name` gives the name of each request by its number.
+///
+/// # Errors
+/// When a connection cannot be opened.
+pub async fn run(
+    address: SocketAddr,
+    pattern: Pattern,
+    name: fn(usize) -> String,
+) -> io::Result<Outcome> {
+    let start = Instant::now();
+    let config = trusting_client(false);
+    let mut connections = Vec::new();
+    for number in 0..pattern.connections {
+        let sender = connect(address, config.clone()).await?;
+        connections.push(tokio::task::spawn_local(connection_load(
+            address, sender, pattern, number, name,
+        )));
+    }
+    let mut outcome = Outcome::default();
+    for connection in connections {
+        let (succeeded, failed) = connection.await.map_err(io::Error::other)?;
+        outcome.succeeded += succeeded;
+        outcome.failed += failed;
+    }
+    outcome.elapsed = start.elapsed();
+    Ok(outcome)
+}
+
+async fn connection_load(
+    address: SocketAddr,
+    sender: Sender,
+    pattern: Pattern,
+    number: usize,
+    name: fn(usize) -> String,
+) -> (u64, u64) {
+    let mut workers = Vec::new();
+    for worker in 0..pattern.streams {
+        let sender = sender.clone();
+        workers.push(tokio::task::spawn_local(async move {
+            let (mut succeeded, mut failed) = (0, 0);
+            for request in (worker..pattern.requests).step_by(pattern.streams) {
+                let name = name(number * pattern.requests + request);
+                if pattern.reset_every > 0 && request % pattern.reset_every == 0 {
+                    match reset(&sender, address, &name).await {
+                        Ok(()) => succeeded += 1,
+                        Err(_) => failed += 1,
+                    }
+                    continue;
+                }
+                match ask(&sender, address, &name).await {
+                    Ok((200, _)) => succeeded += 1,
+                    _ => failed += 1,
+                }
+            }
+            (succeeded, failed)
+        }));
+    }
+    let mut sums = (0, 0);
+    for worker in workers {
+        if let Ok((succeeded, failed)) = worker.await {
+            sums.0 += succeeded;
+            sums.1 += failed;
+        }
+    }
+    sums
+}
+
+/// Sends a request and resets its stream at once.
+async fn reset(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<()> {
+    let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
+    let (_response, mut stream) = sender
+        .send_request(get(address, name)?, true)
+        .map_err(io::Error::other)?;
+    stream.send_reset(h2::Reason::CANCEL);
+    tokio::task::yield_now().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_whole_messages() {
+        let message = query("a.test");
+        assert_eq!(message.len(), 12 + 8 + 4);
+        assert!(message.ends_with(&[1, b'a', 4, b't', b'e', b's', b't', 0, 0, 1, 0, 1]));
+    }
+}
