@@ -14,11 +14,13 @@ use anyhow::{Context as _, Result, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+pub mod admission;
 pub mod doh;
 pub mod helm;
 pub mod namespace;
 pub mod process;
 pub mod resolver;
+pub mod wrong;
 
 /// The cluster, and where the programs that act on it are.
 #[derive(Clone)]

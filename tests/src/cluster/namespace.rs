@@ -7,8 +7,8 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::Result;
-use k8s_openapi::api::core::v1::Namespace as Object;
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::core::v1::{Namespace as Object, Secret};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::{Cluster, announce, variable};
@@ -42,6 +42,28 @@ impl Namespace {
             name: made.metadata.name.unwrap_or_default(),
             cluster: cluster.clone(),
         })
+    }
+
+    /// Makes a Secret of type `kubernetes.io/tls`, or replaces what is in it.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn tls_secret(&self, name: &str, chain: &str, key: &str) -> Result<()> {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "type": "kubernetes.io/tls",
+            "stringData": {"tls.crt": chain, "tls.key": key},
+        });
+        Api::<Secret>::namespaced(self.cluster.client.clone(), &self.name)
+            .patch(
+                name,
+                &PatchParams::apply("weir-tests").force(),
+                &Patch::Apply(object),
+            )
+            .await?;
+        Ok(())
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {

@@ -90,6 +90,21 @@ impl<'a> Subject<'a> {
         status: &str,
         limit: Duration,
     ) -> Result<(String, String)> {
+        self.wait_until_condition(kind, status, limit, |_| true)
+            .await
+    }
+
+    /// As [`Subject::wait_for`], with a message that must be right too.
+    ///
+    /// # Errors
+    /// When the time is over.
+    pub async fn wait_until_condition(
+        &self,
+        kind: &str,
+        status: &str,
+        limit: Duration,
+        right: impl Fn(&str) -> bool,
+    ) -> Result<(String, String)> {
         eventually(&format!("condition {kind}={status}"), limit, || async {
             let resolver = self.get().await?;
             let generation = resolver.metadata.generation;
@@ -101,7 +116,8 @@ impl<'a> Subject<'a> {
             match condition {
                 Some(condition)
                     if condition.status == status
-                        && condition.observed_generation == generation =>
+                        && condition.observed_generation == generation
+                        && right(&condition.message) =>
                 {
                     Ok((condition.reason.clone(), condition.message.clone()))
                 }
