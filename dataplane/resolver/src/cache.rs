@@ -12,18 +12,20 @@ mod shard;
 mod store;
 mod trust;
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
 use crate::answer::{Answer, ResponseCode, Security};
 use crate::cache::keys::KeyCache;
-use crate::cache::message::Want;
-use crate::cache::rrset::{NewRrset, Times, key_of};
+use crate::cache::message::{Want, expired_ttl};
+use crate::cache::rrset::{NewRrset, Put, Times, key_of};
 use crate::cache::shard::{Entry, Shard};
 use crate::cache::store::{Store, dead_before, seconds};
 use crate::name::Name;
 use crate::question::{Question, QuestionKey};
 use crate::rrset::{Class, RecordType, Rrset};
-use crate::settings::{Settings, UpstreamZone};
+use crate::settings::{CacheSettings, Settings, UpstreamZone};
 use crate::time::Now;
 use crate::wire::QueryView;
 
@@ -82,61 +84,56 @@ impl Cache {
     /// A fresh answer made of data, validated or not (see its `security`), bogus ones left out. Also a fresh
     /// failure to resolve (RFC 9520), as SERVFAIL.
     #[must_use]
-    pub fn answer(&self, now: Now, question: &Question, settings: &Settings) -> Option<Answer> {
+    pub fn answer(&self, now: Now, question: &Question) -> Option<Answer> {
         let want = Want {
             now: seconds(now),
             validated: false,
             stale: None,
         };
-        self.look(want, question, settings)
+        self.look(want, question, 0)
     }
 
     /// A fresh answer that went through validation: data, or the SERVFAIL of a bogus verdict. Also a fresh
     /// failure to resolve.
     #[must_use]
-    pub fn verdict(&self, now: Now, question: &Question, settings: &Settings) -> Option<Answer> {
+    pub fn verdict(&self, now: Now, question: &Question) -> Option<Answer> {
         let want = Want {
             now: seconds(now),
             validated: true,
             stale: None,
         };
-        self.look(want, question, settings)
+        self.look(want, question, 0)
     }
 
     /// An expired answer that may still be served (RFC 8767), its TTLs and extended error those of a stale one.
     #[must_use]
     pub fn stale(&self, now: Now, settings: &Settings, key: &QuestionKey) -> Option<Answer> {
         let want = Want::for_client(seconds(now), key.checking_disabled, settings);
-        self.look(want.or_stale(settings)?, &key.question, settings)
+        let ttl = expired_ttl(settings);
+        self.look(want.or_stale(settings)?, &key.question, ttl)
     }
 
-    fn look(&self, want: Want, question: &Question, settings: &Settings) -> Option<Answer> {
+    fn look(&self, want: Want, question: &Question, expired_ttl: u32) -> Option<Answer> {
         let name = question.name.as_wire();
         let asked = (question.record_type, question.class);
         self.store.with(name, |shard, hash| {
             let at = message::find(shard, hash, name, asked, want)?;
             shard.mark_used(at);
-            message::read(shard.entry(at)?, name, want.now, settings)?.to_answer()
+            message::read(shard.entry(at)?, name, want.now, expired_ttl)?.to_answer()
         })?
     }
 
     /// The NXDOMAIN of the closest ancestor of `name` that is proven not to exist (RFC 8020): so it does not
     /// either. `name` itself is not looked at.
     #[must_use]
-    pub fn nxdomain_above(
-        &self,
-        now: Now,
-        name: &Name,
-        class: Class,
-        settings: &Settings,
-    ) -> Option<Answer> {
+    pub fn nxdomain_above(&self, now: Now, name: &Name, class: Class) -> Option<Answer> {
         ancestors(name).skip(1).find_map(|ancestor| {
             let question = Question {
                 name: ancestor,
                 record_type: RecordType(0),
                 class,
             };
-            self.verdict(now, &question, settings).filter(|answer| {
+            self.verdict(now, &question).filter(|answer| {
                 answer.rcode == ResponseCode::NXDOMAIN && answer.security == Security::Secure
             })
         })
@@ -153,39 +150,49 @@ impl Cache {
         }
         if answer.answer.len() > 1 && answer.security > Security::Bogus {
             for set in &answer.answer {
-                self.put(now, settings, set, None, answer.security);
+                self.put(now, &settings.cache, set, None, answer.security);
             }
         }
         let question = &key.question;
-        let times = times(now, settings);
+        let times = times(now, &settings.cache);
         self.store.with(question.name.as_wire(), |shard, hash| {
             message::keep(shard, hash, times, settings, (question, answer));
         });
     }
 
-    /// Keeps an RRset unless a better one is there (RFC 2181, 5.4.1). A TTL of zero keeps nothing.
+    /// Keeps an RRset of a reply, not validated, unless a better one is there (RFC 2181, 5.4.1). Gives what is
+    /// held now: the same with its TTL in bounds, or what is more trusted. A TTL of zero keeps nothing.
     pub fn store_rrset(
         &self,
         now: Now,
-        settings: &Settings,
-        set: &Rrset,
+        settings: &CacheSettings,
+        mut rrset: Rrset,
         trust: Trust,
-        security: Security,
-    ) {
-        self.put(now, settings, set, Some(trust), security);
+    ) -> Arc<Rrset> {
+        match self.put(now, settings, &rrset, Some(trust), Security::Unchecked) {
+            Some(Put::Stored(ttl)) => rrset.ttl = ttl,
+            Some(Put::HeldSame | Put::HeldOther) => {
+                let held = self.rrset(now, &rrset.owner, rrset.record_type, rrset.class);
+                if let Some(held) = held {
+                    return held.rrset;
+                }
+            }
+            None => {}
+        }
+        Arc::new(rrset)
     }
 
     fn put(
         &self,
         now: Now,
-        settings: &Settings,
+        settings: &CacheSettings,
         set: &Rrset,
         trust: Option<Trust>,
         security: Security,
-    ) {
-        let ttl = bound_ttl(set.ttl, &settings.cache);
+    ) -> Option<Put> {
+        let ttl = bound_ttl(set.ttl, settings);
         if ttl == 0 || set.rdata.is_empty() {
-            return;
+            return None;
         }
         let new = NewRrset {
             set,
@@ -195,9 +202,8 @@ impl Cache {
             complete: false,
         };
         let times = times(now, settings);
-        self.store.with(set.owner.as_wire(), |shard, hash| {
-            rrset::put(shard, hash, times, new);
-        });
+        let put = |shard: &mut Shard, hash| rrset::put(shard, hash, times, new);
+        self.store.with(set.owner.as_wire(), put)
     }
 
     /// A fresh RRset, its TTL what is left of it.
@@ -218,8 +224,21 @@ impl Cache {
 
     /// The fresh NS RRset of the closest zone that `name` lies in; `name` itself may be its apex.
     #[must_use]
-    pub fn closest_name_servers(&self, now: Now, name: &Name, class: Class) -> Option<CachedRrset> {
-        ancestors(name).find_map(|ancestor| self.rrset(now, &ancestor, RecordType::NS, class))
+    pub fn delegation(&self, now: Now, name: &Name, class: Class) -> Option<Arc<Rrset>> {
+        ancestors(name)
+            .find_map(|ancestor| self.rrset(now, &ancestor, RecordType::NS, class))
+            .map(|found| found.rrset)
+    }
+
+    /// Forgets expired NS RRsets from `zone` up to below `top`: a referral has gone past them.
+    pub fn forget_expired_between(&self, now: Now, top: &Name, zone: &Name, class: Class) {
+        for name in ancestors(zone).take_while(|name| name != top) {
+            let wire = name.as_wire();
+            self.store.with(wire, |shard, hash| {
+                let key = key_of(wire, hash, RecordType::NS, class);
+                rrset::forget_expired(shard, seconds(now), &key);
+            });
+        }
     }
 
     /// Forgets a name, and with `subtree` everything below it; says how many entries that were.
@@ -267,10 +286,10 @@ impl Cache {
     }
 }
 
-fn times(now: Now, settings: &Settings) -> Times {
+fn times(now: Now, settings: &CacheSettings) -> Times {
     Times {
         now: seconds(now),
-        dead_before: dead_before(now, &settings.cache),
+        dead_before: dead_before(now, settings),
     }
 }
 
@@ -320,7 +339,6 @@ fn differing<'a, T: PartialEq>(old: &'a [T], new: &'a [T]) -> impl Iterator<Item
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -434,7 +452,7 @@ mod tests {
         let asked = key("a.example", RecordType::A);
         cache.store(at(100), &settings, &asked, &positive("a.example", 60));
         let left = |now| {
-            let answer = cache.answer(at(now), &asked.question, &settings)?;
+            let answer = cache.answer(at(now), &asked.question)?;
             assert_eq!(answer.ttl, answer.answer[0].ttl);
             Some(answer.ttl)
         };
@@ -464,7 +482,7 @@ mod tests {
             let asked = key(&format!("t{ttl}"), RecordType::A);
             let answer = positive(&format!("t{ttl}"), ttl);
             cache.store(at(0), &settings, &asked, &answer);
-            let found = cache.answer(at(0), &asked.question, &settings).unwrap();
+            let found = cache.answer(at(0), &asked.question).unwrap();
             assert_eq!(found.ttl, expected);
         }
     }
@@ -478,8 +496,8 @@ mod tests {
         cache.store(at(0), &settings, &asked, &answer);
         assert_eq!(hit(&cache, at(0), "a.example", RD, &settings), None);
         assert!(hit(&cache, at(0), "a.example", CD, &settings).is_some());
-        assert!(cache.verdict(at(0), &asked.question, &settings).is_none());
-        assert!(cache.answer(at(0), &asked.question, &settings).is_some());
+        assert!(cache.verdict(at(0), &asked.question).is_none());
+        assert!(cache.answer(at(0), &asked.question).is_some());
         settings.dnssec.mode = crate::settings::DnssecMode::Off;
         assert!(hit(&cache, at(0), "a.example", RD, &settings).is_some());
     }
@@ -500,7 +518,7 @@ mod tests {
             (ResponseCode::NXDOMAIN, Origin::NegativeCache)
         );
         assert_eq!(found.max_age, Some(30));
-        let above = |text| cache.nxdomain_above(at(0), &name(text), Class::IN, &settings);
+        let above = |text| cache.nxdomain_above(at(0), &name(text), Class::IN);
         assert!(above("a.b.x.example").is_some());
         assert!(above("x.example").is_none() && above("y.example").is_none());
         let insecure = key("i.example", RecordType::A);
@@ -576,19 +594,20 @@ mod tests {
     fn lower_ranks_give_way() {
         let (cache, settings) = (Cache::default(), Settings::default());
         let store = |now, set: &Rrset, trust| {
-            cache.store_rrset(at(now), &settings, set, trust, Security::Unchecked);
+            cache.store_rrset(at(now), &settings.cache, set.clone(), trust)
         };
         let glue = set("n", RecordType::A, 600, &[&[9, 9, 9, 9]]);
         store(0, &address("n", 60), Trust::AnswerAuthoritative);
-        store(1, &glue, Trust::AdditionalNonAuthoritative);
+        let held = store(1, &glue, Trust::AdditionalNonAuthoritative);
+        assert_eq!((held.ttl, &held.rdata), (59, &address("n", 60).rdata));
         let kept = |now| cache.rrset(at(now), &name("n"), RecordType::A, Class::IN);
         assert_eq!(kept(1).unwrap().trust, Trust::AnswerAuthoritative);
-        store(60, &glue, Trust::AdditionalNonAuthoritative);
+        assert_eq!(*store(60, &glue, Trust::AdditionalNonAuthoritative), *glue);
         assert_eq!(kept(60).unwrap().rrset.rdata, glue.rdata);
         // Glue is no answer to a question for it.
         assert!(
             cache
-                .answer(at(60), &question("n", RecordType::A), &settings)
+                .answer(at(60), &question("n", RecordType::A))
                 .is_none()
         );
     }
@@ -599,16 +618,22 @@ mod tests {
         for (zone, ttl) in [(".", 100), ("example", 50), ("b.example", 20)] {
             let ns = set(zone, RecordType::NS, ttl, &[b"\x01n\x00"]);
             let trust = Trust::AuthorityNonAuthoritative;
-            cache.store_rrset(at(0), &settings, &ns, trust, Security::Unchecked);
+            cache.store_rrset(at(0), &settings.cache, Arc::unwrap_or_clone(ns), trust);
         }
         let closest = |now, text| {
-            let found = cache.closest_name_servers(at(now), &name(text), Class::IN);
-            found.map(|found| found.rrset.owner.to_string())
+            let found = cache.delegation(at(now), &name(text), Class::IN);
+            found.map(|found| found.owner.to_string())
         };
         assert_eq!(closest(0, "a.b.example").as_deref(), Some("b.example."));
         assert_eq!(closest(20, "a.b.example").as_deref(), Some("example."));
         assert_eq!(closest(50, "a.b.example").as_deref(), Some("."));
         assert_eq!(closest(100, "a.b.example"), None);
+        let (top, zone) = (name("example"), name("a.b.example"));
+        cache.forget_expired_between(at(30), &top, &zone, Class::IN);
+        assert_eq!(
+            (cache.usage().entries, closest(10, "a.b.example").as_deref()),
+            (2, Some("example."))
+        );
     }
 
     #[test]
@@ -619,7 +644,7 @@ mod tests {
         }
         let has = |text| {
             cache
-                .answer(at(0), &question(text, RecordType::A), &old)
+                .answer(at(0), &question(text, RecordType::A))
                 .is_some()
         };
         assert_eq!(cache.flush(&name("a.example"), false), 1);
@@ -704,8 +729,8 @@ mod tests {
             let mut out = BytesMut::from(&b"before"[..]);
             let hit = cache.hit(at(later), &view, limit, &settings, &mut out);
             let looked = match query.checking_disabled {
-                true => cache.answer(at(later), &query.question, &settings),
-                false => cache.verdict(at(later), &query.question, &settings),
+                true => cache.answer(at(later), &query.question),
+                false => cache.verdict(at(later), &query.question),
             };
             let Some(hit) = hit else {
                 assert!(looked.is_none());

@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 
 use crate::answer::{ExtendedError, Origin, ResponseCode, Security};
-use crate::cache::message::{Found, Want, find, read};
+use crate::cache::message::{Found, Want, expired_ttl, find, read};
 use crate::cache::shard::{Entry, Kind, Shard};
 use crate::settings::Settings;
 use crate::wire::{Body, Head, QueryView, encode};
@@ -45,7 +45,7 @@ pub(crate) fn answer(
             .entry(at)
             .is_some_and(|entry| is_due(entry, now, settings));
     let renew = due && shard.mark_renewing(at);
-    let found = read(shard.entry(at)?, view.name, now, settings)?;
+    let found = read(shard.entry(at)?, view.name, now, expired_ttl(settings))?;
     Some(write(
         &found,
         (view, size_limit),

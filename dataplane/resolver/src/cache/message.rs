@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
 use crate::cache::entry::{Age, MessageView, Section, pack_message, rrset_parts};
-use crate::cache::rrset::{NewRrset, Times, bound_ttl, put};
+use crate::cache::rrset::{NewRrset, Put, Times, bound_ttl, put};
 use crate::cache::shard::{Entry, Key, Kind, Marks, Shard};
 use crate::cache::trust::Trust;
 use crate::name::Name;
@@ -102,6 +102,14 @@ pub(crate) fn find(
     })
 }
 
+/// The TTL that stale data is given (RFC 8767, 4).
+pub(crate) fn expired_ttl(settings: &Settings) -> u32 {
+    settings
+        .cache
+        .serve_stale
+        .map_or(0, |stale| stale.answer_ttl)
+}
+
 /// An answer as it lies in the cache, nothing copied.
 pub(crate) struct Found<'a> {
     pub(crate) rcode: ResponseCode,
@@ -112,18 +120,14 @@ pub(crate) struct Found<'a> {
     pub(crate) sections: [Section<'a>; 3],
 }
 
-/// Reads an entry as the answer to the question for `name`.
+/// Reads an entry as the answer to the question for `name`; what is expired in it shows `expired_ttl`.
 pub(crate) fn read<'a>(
     entry: &'a Entry,
     name: &'a [u8],
     now: u32,
-    settings: &Settings,
+    expired_ttl: u32,
 ) -> Option<Found<'a>> {
     let left = entry.expires.saturating_sub(now);
-    let expired_ttl = settings
-        .cache
-        .serve_stale
-        .map_or(0, |stale| stale.answer_ttl);
     let is_stale = left == 0;
     let ttl = if is_stale { expired_ttl } else { left };
     let stale_error = |rcode| match rcode {
@@ -156,7 +160,7 @@ pub(crate) fn read<'a>(
     let message = MessageView::read(&entry.block)?;
     let age = Age {
         elapsed: now.saturating_sub(entry.stored),
-        expired_ttl,
+        expired_ttl: if is_stale { expired_ttl } else { 0 },
     };
     let own_error = message.extended_error;
     Some(Found {
@@ -244,7 +248,7 @@ pub(crate) fn keep(
             security: answer.security,
             complete: true,
         };
-        if put(shard, name_hash, times, new) {
+        if !matches!(put(shard, name_hash, times, new), Put::HeldOther) {
             return;
         }
     }

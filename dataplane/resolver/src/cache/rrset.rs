@@ -3,6 +3,8 @@
 //! Owns storing and reading of single RRsets. Never answers a question: an RRset is an answer only when it
 //! is marked as complete, and `message.rs` knows of that.
 
+use std::sync::Arc;
+
 use crate::answer::Security;
 use crate::cache::entry::{pack_rrset, rrset_parts};
 use crate::cache::shard::{Entry, Key, Kind, Marks, Shard};
@@ -15,7 +17,7 @@ use crate::settings::CacheSettings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedRrset {
     /// The RRset, its TTL what is left of it.
-    pub rrset: Rrset,
+    pub rrset: Arc<Rrset>,
     /// How far it is trusted.
     pub trust: Trust,
     /// Its security status.
@@ -63,8 +65,19 @@ pub(crate) const fn key_of(
     }
 }
 
-/// Stores an RRset unless a better one is there. Says whether these data are what is kept now.
-pub(crate) fn put(shard: &mut Shard, name_hash: u64, times: Times, new: NewRrset<'_>) -> bool {
+/// What came of storing an RRset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is kept, for so many seconds.
+    Stored(u32),
+    /// The old one stays, and has the same data; its signatures stay too.
+    HeldSame,
+    /// The old one stays, and has other data.
+    HeldOther,
+}
+
+/// Stores an RRset unless a better one is there.
+pub(crate) fn put(shard: &mut Shard, name_hash: u64, times: Times, new: NewRrset<'_>) -> Put {
     let set = new.set;
     let key = key_of(set.owner.as_wire(), name_hash, set.record_type, set.class);
     let mut entry = Entry {
@@ -96,7 +109,11 @@ pub(crate) fn put(shard: &mut Shard, name_hash: u64, times: Times, new: NewRrset
                 if same_data && new.complete {
                     old.marks.set_complete();
                 }
-                return same_data;
+                return if same_data {
+                    Put::HeldSame
+                } else {
+                    Put::HeldOther
+                };
             }
             Decision::Replace { expires } => entry.expires = expires,
         }
@@ -105,8 +122,9 @@ pub(crate) fn put(shard: &mut Shard, name_hash: u64, times: Times, new: NewRrset
             entry.marks.set_complete();
         }
     }
+    let ttl = entry.expires.saturating_sub(times.now);
     shard.insert(&key, entry, times.dead_before);
-    true
+    Put::Stored(ttl)
 }
 
 const fn standing(entry: &Entry) -> Standing {
@@ -117,6 +135,16 @@ const fn standing(entry: &Entry) -> Standing {
     }
 }
 
+/// Forgets an RRset that is expired.
+pub(crate) fn forget_expired(shard: &mut Shard, now: u32, key: &Key<'_>) {
+    let Some(at) = shard.find(key) else {
+        return;
+    };
+    if shard.entry(at).is_some_and(|entry| entry.expires <= now) {
+        shard.remove(at);
+    }
+}
+
 /// A fresh RRset.
 pub(crate) fn get(shard: &mut Shard, now: u32, key: &Key<'_>) -> Option<CachedRrset> {
     let at = shard.find(key)?;
@@ -124,7 +152,7 @@ pub(crate) fn get(shard: &mut Shard, now: u32, key: &Key<'_>) -> Option<CachedRr
     let entry = shard.entry(at)?;
     let ttl = entry.expires.checked_sub(now).filter(|&left| left > 0)?;
     Some(CachedRrset {
-        rrset: read(key.name, entry, ttl)?,
+        rrset: Arc::new(read(key.name, entry, ttl)?),
         trust: entry.trust,
         security: entry.security,
     })

@@ -272,7 +272,8 @@ impl Shard {
         });
     }
 
-    fn remove(&mut self, at: u32) {
+    /// Takes the entry at a place out.
+    pub(crate) fn remove(&mut self, at: u32) {
         let Some(slot) = self.slots.get_mut(at as usize) else {
             return;
         };
