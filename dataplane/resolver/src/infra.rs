@@ -1,5 +1,304 @@
-//! What is remembered of each server: round trip, EDNS, lameness. Shared by every worker.
+//! What is remembered of each server: round trip, EDNS, case, lameness. Shared by every worker.
+//!
+//! Owns facts by server address (lameness by zone besides), bounded in number: each shard holds two
+//! generations, and the older one is dropped whole when the younger is full, so that what was used
+//! lately stays. Never decides whom to ask: `iterate` does, from a `View`.
+
+pub mod round_trip;
+mod server;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::round_trip::RoundTrip;
+use self::server::Server;
+use crate::name::Name;
+use crate::time::Instant;
+
+pub use self::server::Lame;
+
+/// Shards, each with its own lock.
+const SHARDS: usize = 16;
+/// Servers of one generation of one shard: 16 × 2 × 2048 servers at most.
+const GENERATION_MAX: usize = 2048;
 
 /// Facts about servers.
+#[derive(Debug)]
+pub struct Infra {
+    shards: Vec<Mutex<Shard>>,
+    generation_max: usize,
+}
+
 #[derive(Debug, Default)]
-pub struct Infra {}
+struct Shard {
+    young: BTreeMap<SocketAddr, Server>,
+    old: BTreeMap<SocketAddr, Server>,
+}
+
+/// What is known of a server as an authority for one zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its round trip.
+    pub round_trip: RoundTrip,
+    /// Whether it may be asked: it is not dead, or a probe is due.
+    pub usable: bool,
+    /// Whether it is sent an OPT record.
+    pub edns: bool,
+    /// Whether it is known to understand EDNS.
+    pub edns_seen: bool,
+    /// Whether it repeats the case of names, as far as is known.
+    pub keeps_case: bool,
+    /// How it fails the zone, if it does.
+    pub lame: Option<Lame>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            round_trip: RoundTrip::default(),
+            usable: true,
+            edns: true,
+            edns_seen: false,
+            keeps_case: true,
+            lame: None,
+        }
+    }
+}
+
+impl Default for Infra {
+    fn default() -> Self {
+        Self::bounded(SHARDS * 2 * GENERATION_MAX)
+    }
+}
+
+impl Shard {
+    /// The live facts about a server, made young again.
+    fn get(&mut self, now: Instant, server: SocketAddr, max: usize) -> Option<&mut Server> {
+        if let Some(found) = self.old.remove(&server) {
+            self.insert(server, found, max);
+        }
+        if self.young.get(&server)?.is_expired(now) {
+            self.young.remove(&server);
+        }
+        self.young.get_mut(&server)
+    }
+
+    fn insert(&mut self, server: SocketAddr, facts: Server, max: usize) {
+        if self.young.len() >= max {
+            self.old = core::mem::take(&mut self.young);
+        }
+        self.young.insert(server, facts);
+    }
+}
+
+impl Infra {
+    /// Room for about this many servers.
+    #[must_use]
+    pub fn bounded(servers_max: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            generation_max: (servers_max / (SHARDS * 2)).max(1),
+        }
+    }
+
+    fn shard(&self, server: SocketAddr) -> Option<MutexGuard<'_, Shard>> {
+        let folded = match server.ip() {
+            IpAddr::V4(v4) => v4.octets().iter().fold(0, |sum, &octet| sum ^ octet),
+            IpAddr::V6(v6) => v6.octets().iter().fold(0, |sum, &octet| sum ^ octet),
+        };
+        let index = usize::from(folded ^ (folded >> 4)) % SHARDS;
+        let shard = self.shards.get(index)?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is known of `server` as an authority for `zone`.
+    #[must_use]
+    pub fn view(&self, now: Instant, server: SocketAddr, zone: &Name) -> View {
+        let Some(mut shard) = self.shard(server) else {
+            return View::default();
+        };
+        let Some(facts) = shard.get(now, server, self.generation_max) else {
+            return View::default();
+        };
+        View {
+            round_trip: facts.round_trip,
+            usable: facts.may_be_asked(now),
+            edns: !facts.no_edns,
+            edns_seen: facts.edns_seen,
+            keeps_case: !facts.case_lost,
+            lame: facts.lame(zone),
+        }
+    }
+
+    /// Changes the facts about a server; new ones hold for `ttl`.
+    fn note(
+        &self,
+        now: Instant,
+        ttl: Duration,
+        server: SocketAddr,
+        change: impl FnOnce(&mut Server),
+    ) {
+        let Some(mut shard) = self.shard(server) else {
+            return;
+        };
+        if let Some(facts) = shard.get(now, server, self.generation_max) {
+            change(facts);
+            return;
+        }
+        let mut facts = Server::new(now.after(ttl));
+        change(&mut facts);
+        shard.insert(server, facts, self.generation_max);
+    }
+
+    /// A query is being sent: takes the probe, if the server counts as dead.
+    pub fn asked(&self, now: Instant, server: SocketAddr) {
+        let Some(mut shard) = self.shard(server) else {
+            return;
+        };
+        if let Some(facts) = shard.get(now, server, self.generation_max) {
+            facts.claim(now);
+        }
+    }
+
+    /// A reply came; `edns` says whether it carried an OPT record.
+    pub fn replied(
+        &self,
+        now: Instant,
+        ttl: Duration,
+        server: SocketAddr,
+        round_trip: Duration,
+        edns: bool,
+    ) {
+        self.note(now, ttl, server, |facts| {
+            facts.round_trip.replied(round_trip);
+            facts.edns_seen |= edns;
+        });
+    }
+
+    /// No reply came in time.
+    pub fn timed_out(&self, now: Instant, ttl: Duration, server: SocketAddr) {
+        self.note(now, ttl, server, |facts| facts.timed_out(now));
+    }
+
+    /// The server answers only without an OPT record (RFC 6891, 7).
+    pub fn note_no_edns(&self, now: Instant, ttl: Duration, server: SocketAddr) {
+        self.note(now, ttl, server, |facts| facts.no_edns = true);
+    }
+
+    /// The server does not repeat the case of names.
+    pub fn note_case_lost(&self, now: Instant, ttl: Duration, server: SocketAddr) {
+        self.note(now, ttl, server, |facts| facts.case_lost = true);
+    }
+
+    /// The server fails this zone.
+    pub fn note_lame(
+        &self,
+        now: Instant,
+        ttl: Duration,
+        server: SocketAddr,
+        zone: &Name,
+        lame: Lame,
+    ) {
+        self.note(now, ttl, server, |facts| facts.note_lame(zone, lame));
+    }
+
+    /// Takes a round trip for measured.
+    pub fn set_round_trip(
+        &self,
+        now: Instant,
+        ttl: Duration,
+        server: SocketAddr,
+        round_trip: Duration,
+    ) {
+        self.note(now, ttl, server, |facts| facts.round_trip.set(round_trip));
+    }
+
+    /// Servers that facts are held about, expired ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| {
+                let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                shard.young.len() + shard.old.len()
+            })
+            .sum()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(900);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ORIGIN.after(Duration::from_secs(seconds))
+    }
+
+    fn server(number: u32) -> SocketAddr {
+        SocketAddr::from((number.to_be_bytes(), 53))
+    }
+
+    #[test]
+    fn facts_are_per_server_and_expire() {
+        let infra = Infra::default();
+        let zone = Name::from_text("example").unwrap();
+        let other = Name::from_text("other").unwrap();
+        infra.note_lame(at(0), TTL, server(1), &zone, Lame::Recursive);
+        infra.note_no_edns(at(0), TTL, server(1));
+        let view = infra.view(at(899), server(1), &zone);
+        assert_eq!((view.lame, view.edns), (Some(Lame::Recursive), false));
+        assert_eq!(infra.view(at(899), server(1), &other).lame, None);
+        assert_eq!(infra.view(at(899), server(2), &zone), View::default());
+        assert_eq!(infra.view(at(900), server(1), &zone), View::default());
+        assert!(infra.is_empty());
+    }
+
+    #[test]
+    fn a_dead_server_is_probed_once_a_minute() {
+        let infra = Infra::default();
+        let zone = Name::root();
+        for _ in 0..5 {
+            infra.timed_out(at(0), TTL, server(1));
+        }
+        assert!(!infra.view(at(59), server(1), &zone).usable);
+        assert!(infra.view(at(60), server(1), &zone).usable);
+        infra.asked(at(60), server(1));
+        assert!(!infra.view(at(61), server(1), &zone).usable);
+        infra.replied(at(62), TTL, server(1), Duration::from_millis(9), true);
+        assert!(infra.view(at(62), server(1), &zone).usable);
+    }
+
+    #[test]
+    fn the_number_of_servers_is_bounded_and_the_used_stay() {
+        let infra = Infra::bounded(320);
+        let used = server(0x0a00_0001);
+        infra.note_case_lost(at(0), TTL, used);
+        for number in 0..10_000 {
+            infra.timed_out(at(0), TTL, server(number));
+            assert!(infra.view(at(0), used, &Name::root()).usable);
+        }
+        assert!(infra.len() <= 320, "{}", infra.len());
+        assert!(!infra.view(at(0), used, &Name::root()).keeps_case);
+    }
+
+    #[test]
+    fn lame_zones_of_one_server_are_bounded() {
+        let infra = Infra::default();
+        let zone = |number: u32| Name::from_text(&format!("z{number}")).unwrap();
+        for number in 0..20 {
+            infra.note_lame(at(0), TTL, server(1), &zone(number), Lame::NotAuthoritative);
+        }
+        assert_eq!(infra.view(at(0), server(1), &zone(0)).lame, None);
+        assert!(infra.view(at(0), server(1), &zone(19)).lame.is_some());
+    }
+}

@@ -34,6 +34,8 @@ pub struct Limits {
     pub fetches_per_state_max: u32,
     /// Name servers of one delegation that are used (NRDelegation, CVE-2022-3204).
     pub name_servers_max: usize,
+    /// Addresses of one delegation that are used.
+    pub addresses_per_delegation_max: usize,
     /// Aliases of one reply that are followed (CAMP).
     pub aliases_per_reply_max: usize,
     /// RRSIGs of one RRset that are kept (KeyTrap, CVE-2023-50387).
@@ -76,6 +78,7 @@ impl Limits {
         activations_per_state_max: 1000,
         fetches_per_state_max: 4,
         name_servers_max: 20,
+        addresses_per_delegation_max: 64,
         aliases_per_reply_max: 11,
         signatures_per_rrset_max: 8,
         referrals_max: 130,

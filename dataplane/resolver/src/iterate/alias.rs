@@ -1,0 +1,259 @@
+//! Alias chains: CNAME (RFC 1034, 3.6.2) and DNAME (RFC 6672).
+//!
+//! Owns the walk from the name asked for along the records of one answer section, and the CNAME
+//! that a DNAME stands for. Never follows an alias to another server: `iterate` does.
+
+use std::sync::Arc;
+
+use crate::name::Name;
+use crate::rdata;
+use crate::rrset::{Class, RdataList, RecordType, Rrset};
+
+/// Why a chain cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum AliasError {
+    /// The chain comes back to a name that it has been at.
+    #[error("the aliases form a loop")]
+    Loop,
+    /// A DNAME makes a name of more than 255 octets (RFC 6672, 2.2: YXDOMAIN).
+    #[error("the name that a DNAME leads to is too long")]
+    TooLong,
+    /// An alias without a readable target.
+    #[error("an alias has no readable target")]
+    Unreadable,
+}
+
+/// What an answer section says about a name.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    /// The RRsets along the way, in order, each once.
+    pub rrsets: Vec<Arc<Rrset>>,
+    /// The name that the last alias leads to; none without an alias.
+    pub target: Option<Name>,
+    /// Whether the last RRset is of the type asked for.
+    pub complete: bool,
+}
+
+/// The CNAME that `dname` stands for at `name` (RFC 6672, 3.1).
+///
+/// # Errors
+/// When the target is too long or cannot be read.
+pub fn synthesise(dname: &Rrset, name: &Name) -> Result<Rrset, AliasError> {
+    let target = dname.rdata.iter().next().and_then(rdata::target);
+    let target = target.ok_or(AliasError::Unreadable)?;
+    let target = name
+        .substitute(&dname.owner, &target)
+        .map_err(|_| AliasError::TooLong)?;
+    Ok(Rrset {
+        owner: name.clone(),
+        record_type: RecordType::CNAME,
+        class: dname.class,
+        ttl: dname.ttl,
+        rdata: RdataList::new([target.as_wire()]),
+        signatures: RdataList::default(),
+    })
+}
+
+/// The target of a CNAME RRset.
+#[must_use]
+pub fn cname_target(rrset: &Rrset) -> Option<Name> {
+    rrset.rdata.iter().next().and_then(rdata::target)
+}
+
+fn is_at(rrset: &Rrset, name: &Name, record_type: RecordType, class: Class) -> bool {
+    rrset.record_type == record_type
+        && rrset.class == class
+        && rrset.owner == *name
+        && !rrset.rdata.is_empty()
+}
+
+/// Walks `section` from `name`, within `zone`, in whatever order its RRsets come. After `aliases_max`
+/// aliases it stops, and the rest of the reply does not count (CAMP).
+///
+/// # Errors
+/// When the chain loops or cannot be read.
+pub fn walk(
+    section: &[Rrset],
+    name: &Name,
+    record_type: RecordType,
+    class: Class,
+    zone: &Name,
+    aliases_max: usize,
+) -> Result<Chain, AliasError> {
+    let mut chain = Chain::default();
+    let mut at = name.clone();
+    let mut visited = vec![at.clone()];
+    loop {
+        if !at.is_within(zone) {
+            return Ok(chain);
+        }
+        if matches!(record_type, RecordType::ANY | RecordType::RRSIG) {
+            // RRSIGs stand with the RRset that they cover, so both types take whole RRsets.
+            let before = chain.rrsets.len();
+            let owned = section
+                .iter()
+                .filter(|rrset| rrset.owner == at && rrset.class == class)
+                .filter(|rrset| record_type == RecordType::ANY || !rrset.signatures.is_empty());
+            chain.rrsets.extend(owned.cloned().map(Arc::new));
+            chain.complete = chain.rrsets.len() > before;
+            return Ok(chain);
+        }
+        if let Some(found) = section
+            .iter()
+            .find(|rrset| is_at(rrset, &at, record_type, class))
+        {
+            chain.rrsets.push(Arc::new(found.clone()));
+            chain.complete = true;
+            return Ok(chain);
+        }
+        if visited.len() > aliases_max {
+            return Ok(chain);
+        }
+        let Some(target) = follow(section, &at, class, zone, &mut chain)? else {
+            return Ok(chain);
+        };
+        if visited.contains(&target) {
+            return Err(AliasError::Loop);
+        }
+        visited.push(target.clone());
+        chain.target = Some(target.clone());
+        at = target;
+    }
+}
+
+/// One alias at `at`: a DNAME above it goes before a CNAME that claims to come from it.
+fn follow(
+    section: &[Rrset],
+    at: &Name,
+    class: Class,
+    zone: &Name,
+    chain: &mut Chain,
+) -> Result<Option<Name>, AliasError> {
+    let dname = section
+        .iter()
+        .filter(|rrset| rrset.record_type == RecordType::DNAME && rrset.class == class)
+        .filter(|rrset| rrset.owner != *at && at.is_within(&rrset.owner))
+        .find(|rrset| rrset.owner.is_within(zone));
+    if let Some(dname) = dname {
+        let known = chain
+            .rrsets
+            .iter()
+            .any(|rrset| is_at(rrset, &dname.owner, RecordType::DNAME, class));
+        if !known {
+            chain.rrsets.push(Arc::new(dname.clone()));
+        }
+        let cname = synthesise(dname, at)?;
+        let target = cname_target(&cname);
+        chain.rrsets.push(Arc::new(cname));
+        return Ok(target);
+    }
+    let cname = section
+        .iter()
+        .find(|rrset| is_at(rrset, at, RecordType::CNAME, class));
+    let Some(cname) = cname else {
+        return Ok(None);
+    };
+    let target = cname_target(cname).ok_or(AliasError::Unreadable)?;
+    chain.rrsets.push(Arc::new(cname.clone()));
+    Ok(Some(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    fn alias(owner: &str, record_type: RecordType, target: &str) -> Rrset {
+        Rrset {
+            owner: name(owner),
+            record_type,
+            class: Class::IN,
+            ttl: 60,
+            rdata: RdataList::new([name(target).as_wire()]),
+            signatures: RdataList::default(),
+        }
+    }
+
+    fn address(owner: &str) -> Rrset {
+        Rrset {
+            rdata: RdataList::new([&[192, 0, 2, 1][..]]),
+            ..alias(owner, RecordType::A, ".")
+        }
+    }
+
+    fn walk_a(section: &[Rrset], from: &str, zone: &str) -> Result<Chain, AliasError> {
+        walk(
+            section,
+            &name(from),
+            RecordType::A,
+            Class::IN,
+            &name(zone),
+            11,
+        )
+    }
+
+    #[test]
+    fn a_chain_in_any_order() {
+        let section = [
+            address("c.example"),
+            alias("b.example", RecordType::CNAME, "c.example"),
+            alias("a.example", RecordType::CNAME, "b.example"),
+        ];
+        let chain = walk_a(&section, "a.example", "example").unwrap();
+        assert!(chain.complete);
+        let owners: Vec<String> = chain.rrsets.iter().map(|r| r.owner.to_string()).collect();
+        assert_eq!(owners, ["a.example.", "b.example.", "c.example."]);
+    }
+
+    #[test]
+    fn a_chain_stops_where_the_zone_ends() {
+        let section = [
+            alias("a.example", RecordType::CNAME, "b.org"),
+            address("b.org"),
+        ];
+        let chain = walk_a(&section, "a.example", "example").unwrap();
+        assert_eq!((chain.complete, chain.rrsets.len()), (false, 1));
+        assert_eq!(chain.target, Some(name("b.org")));
+    }
+
+    #[test]
+    fn loops_and_long_chains_end() {
+        let section = [
+            alias("a.example", RecordType::CNAME, "b.example"),
+            alias("b.example", RecordType::CNAME, "a.example"),
+        ];
+        assert_eq!(
+            walk_a(&section, "a.example", "example").unwrap_err(),
+            AliasError::Loop
+        );
+        let long: Vec<Rrset> = (0..20)
+            .map(|n| {
+                let owner = format!("n{n}.example");
+                alias(&owner, RecordType::CNAME, &format!("n{}.example", n + 1))
+            })
+            .collect();
+        let cut = walk_a(&long, "n0.example", "example").unwrap();
+        assert_eq!(cut.target, Some(name("n11.example")));
+    }
+
+    #[test]
+    fn a_dname_makes_its_cname_and_is_kept_once() {
+        let section = [
+            alias("x.y.example", RecordType::CNAME, "wrong.example"),
+            alias("y.example", RecordType::DNAME, "z.example"),
+            address("x.z.example"),
+        ];
+        let chain = walk_a(&section, "x.y.example", "example").unwrap();
+        let types: Vec<RecordType> = chain.rrsets.iter().map(|r| r.record_type).collect();
+        assert_eq!(types, [RecordType::DNAME, RecordType::CNAME, RecordType::A]);
+        assert_eq!(cname_target(&chain.rrsets[1]), Some(name("x.z.example")));
+
+        let root = [alias("x", RecordType::DNAME, ".")];
+        let chain = walk_a(&root, "s.x.x", ".").unwrap();
+        assert_eq!(chain.rrsets.len(), 3);
+        assert_eq!(chain.target, Some(name("s")));
+    }
+}

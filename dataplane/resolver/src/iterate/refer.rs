@@ -1,0 +1,119 @@
+//! Referrals: down to the zone that a server points to (RFC 1034, 4.3.2, 3b).
+//!
+//! Owns what is kept of a referral and the delegation made of it. The parent's word on the NS RRset
+//! is never prolonged by the zone itself (ghost domains, CVE-2012-1033): the cache sees to that.
+
+use std::sync::Arc;
+
+use crate::answer::{ExtendedError, ResponseCode};
+use crate::cache::Trust;
+use crate::context::Context;
+use crate::fetch::FetchPlan;
+use crate::iterate::delegation::Delegation;
+use crate::iterate::scrub;
+use crate::iterate::store::{Section, keep, keep_all};
+use crate::iterate::work::{Next, Open, Work};
+use crate::name::Name;
+use crate::rrset::{RecordType, Rrset};
+use crate::wire::Reply;
+
+/// Goes down to `cut`.
+pub fn descend(
+    work: &mut Work,
+    context: &mut Context<'_>,
+    plan: &FetchPlan,
+    reply: &Reply,
+    cut: &Name,
+    open: &Open,
+) -> Next {
+    let settings = context.settings;
+    let referral = scrub::referral(
+        reply,
+        &plan.zone,
+        cut,
+        work.current.class,
+        settings.limits.name_servers_max,
+        settings.resolution.harden_glue,
+    );
+    let Some(referral) = referral else {
+        retire(work, open);
+        return Next::Choose;
+    };
+    work.referrals = work.referrals.saturating_add(1);
+    if work.referrals > settings.limits.referrals_max {
+        work.failure = ExtendedError::OTHER;
+        return Next::Finish(work.fail(settings));
+    }
+    let glue: Vec<Rrset> = referral
+        .glue
+        .into_iter()
+        .filter_map(|rrset| scrub::without_private(rrset, &settings.resolution))
+        .collect();
+    keep(
+        work,
+        context,
+        referral.ns.clone(),
+        Trust::AuthorityNonAuthoritative,
+    );
+    keep_all(
+        work,
+        context,
+        referral.proofs,
+        Section::Authority.trust(reply),
+    );
+    keep_all(
+        work,
+        context,
+        glue.clone(),
+        Trust::AdditionalNonAuthoritative,
+    );
+    let delegation = match work.set_aside.take() {
+        // The parent's view joins what is known from the zone itself, tried addresses included.
+        Some(mut known) if known.zone == *cut => {
+            known.add_ns(&referral.ns, context);
+            known.add_glue(&glue, context);
+            known.parent_asked = true;
+            known
+        }
+        other => {
+            work.set_aside = other;
+            let mut fresh = Delegation::from_ns(&referral.ns, context);
+            fresh.add_glue(&glue, context);
+            fresh
+        }
+    };
+    work.minimiser.descend(cut);
+    work.use_delegation(delegation);
+    Next::Choose
+}
+
+fn retire(work: &mut Work, open: &Open) {
+    if let Some(delegation) = &mut work.delegation
+        && let Some(address) = delegation.addresses.get_mut(open.index)
+    {
+        address.retired = true;
+    }
+}
+
+/// The parent answered a DS question with the referral to the zone itself: its DS RRset is the answer,
+/// or its proof that there is none (RFC 4035, 3.1.4.1).
+pub fn ds_by_referral(
+    work: &mut Work,
+    context: &mut Context<'_>,
+    plan: &FetchPlan,
+    reply: &Reply,
+) -> Next {
+    let (name, class) = (work.current.name.clone(), work.current.class);
+    let ds = reply.authority.iter().find(|rrset| {
+        rrset.record_type == RecordType::DS && rrset.owner == name && !rrset.rdata.is_empty()
+    });
+    if let Some(ds) = ds {
+        let ds = keep(work, context, ds.clone(), Section::Authority.trust(reply));
+        return Next::Finish(work.finish(ResponseCode::NOERROR, vec![ds], Vec::new()));
+    }
+    let proofs = scrub::denials(reply, &plan.zone, class);
+    let proofs: Vec<Arc<Rrset>> = keep_all(work, context, proofs, Section::Authority.trust(reply));
+    let mut answer = work.finish(ResponseCode::NOERROR, Vec::new(), proofs);
+    answer.ttl = answer.ttl.min(context.settings.cache.ttl_negative_max);
+    Next::Finish(answer)
+}

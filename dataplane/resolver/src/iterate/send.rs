@@ -1,0 +1,210 @@
+//! The second part of resolving a name: asking a server.
+//!
+//! Owns which server is asked how, the lookups of server addresses, and what is left when every
+//! server failed (the parent's view of the zone, another upstream, failure).
+
+use crate::answer::ExtendedError;
+use crate::context::Context;
+use crate::fetch::{FetchPlan, Transport};
+use crate::infra::View;
+use crate::iterate::delegation::{Delegation, Source};
+use crate::iterate::phase::Phase;
+use crate::iterate::start;
+use crate::iterate::target::{self, Choice};
+use crate::iterate::work::{Next, Open, Work};
+use crate::name::Name;
+use crate::outcome::Request;
+use crate::question::{Question, StateKind};
+use crate::settings::DnssecMode;
+
+/// After this many queries without a reply the next keeps the case of names as it is.
+const FAILURES_UNTIL_PLAIN_CASE: u8 = 1;
+/// After this many queries without a reply the next carries no OPT record.
+const FAILURES_UNTIL_NO_EDNS: u8 = 2;
+
+/// Asks the next server, or looks for one.
+pub fn choose(work: &mut Work, context: &mut Context<'_>) -> Next {
+    if work.open.is_some() {
+        return Next::Wait;
+    }
+    work.enter(Phase::Choosing);
+    let Some(mut delegation) = work.delegation.take() else {
+        return Next::Start;
+    };
+    if work.sent >= context.settings.resolution.budget.queries_per_state {
+        work.failure = ExtendedError::OTHER;
+        return Next::Finish(fallback_or_failure(work, context));
+    }
+    look_ahead(work, &mut delegation, context);
+    if let Some(choice) = target::choose(&delegation, &work.avoid, context) {
+        work.delegation = Some(delegation);
+        return ask(work, context, choice);
+    }
+    if look_up(&mut delegation, 1, context) || delegation.has_open_lookups() {
+        work.delegation = Some(delegation);
+        work.enter(Phase::AwaitingTargets);
+        return Next::Wait;
+    }
+    last_resort(work, delegation, context)
+}
+
+/// Looks addresses up ahead of need, as the policy says for this depth.
+fn look_ahead(work: &mut Work, delegation: &mut Delegation, context: &mut Context<'_>) {
+    if work.looked_ahead {
+        return;
+    }
+    work.looked_ahead = true;
+    if context.pressure || work.kind == StateKind::Prime {
+        return;
+    }
+    let policy = &context.settings.resolution.target_fetch_policy;
+    let depth = usize::try_from(context.depth).unwrap_or(usize::MAX);
+    let wanted = policy.get(depth).or_else(|| policy.last()).copied();
+    let count = match wanted {
+        Some(count @ 0..) => usize::from(count.unsigned_abs()),
+        Some(_) => usize::MAX,
+        None => 0,
+    };
+    if count > 0 {
+        look_up(delegation, count, context);
+    }
+}
+
+/// Needs the addresses of up to `count` name servers; says whether there is anything to wait for.
+fn look_up(delegation: &mut Delegation, count: usize, context: &mut Context<'_>) -> bool {
+    if context.depth >= u32::from(context.settings.resolution.budget.depth) {
+        return false;
+    }
+    let questions = target::look_up(delegation, count, context);
+    let any = !questions.is_empty();
+    for question in questions {
+        context.requests.push(Request::Need {
+            question,
+            kind: StateKind::Sub,
+        });
+    }
+    any
+}
+
+fn ask(work: &mut Work, context: &mut Context<'_>, choice: Choice) -> Next {
+    let Some(delegation) = &work.delegation else {
+        return Next::Start;
+    };
+    let question = if choice.as_resolver {
+        work.current.clone()
+    } else {
+        work.minimiser.question(&work.current, &delegation.zone)
+    };
+    let Some(address) = delegation.addresses.get(choice.index) else {
+        return Next::Wait;
+    };
+    let udp = address.transport == Transport::Udp;
+    let failures = address.failures;
+    let plain_case = failures >= FAILURES_UNTIL_PLAIN_CASE || !choice.view.keeps_case;
+    let no_edns = failures >= FAILURES_UNTIL_NO_EDNS && !choice.view.edns_seen;
+    let plan = FetchPlan {
+        server: address.socket,
+        transport: address.transport.clone(),
+        zone: delegation.zone.clone(),
+        question,
+        recursion_desired: delegation.recursion_desired() || choice.as_resolver,
+        checking_disabled: context.settings.dnssec.mode != DnssecMode::Off,
+        edns: choice.view.edns && !no_edns,
+        randomise_case: udp && context.settings.resolution.case_randomisation && !plain_case,
+        timeout: timeout(&address.transport, &choice.view),
+    };
+    send(work, context, choice.index, plan)
+}
+
+/// A stream needs a handshake before its query.
+fn timeout(transport: &Transport, view: &View) -> core::time::Duration {
+    match transport {
+        Transport::Udp => view.round_trip.timeout(),
+        Transport::Tcp => view.round_trip.timeout() * 2,
+        Transport::Tls(_) | Transport::Https { .. } => view.round_trip.timeout() * 4,
+    }
+}
+
+/// Sends a query to the address at `index`.
+pub fn send(work: &mut Work, context: &mut Context<'_>, index: usize, plan: FetchPlan) -> Next {
+    work.sent = work.sent.saturating_add(1);
+    work.open = Some(Open {
+        index,
+        minimised: plan.question != work.current,
+    });
+    context.infra.asked(context.now.instant, plan.server);
+    context.requests.push(Request::Fetch(plan));
+    work.enter(Phase::AwaitingReply);
+    Next::Wait
+}
+
+/// Sends the same again to the same server, changed.
+pub fn send_again(
+    work: &mut Work,
+    context: &mut Context<'_>,
+    index: usize,
+    plan: &FetchPlan,
+    change: impl FnOnce(&mut FetchPlan),
+) -> Next {
+    if work.sent >= context.settings.resolution.budget.queries_per_state {
+        return Next::Finish(fallback_or_failure(work, context));
+    }
+    let mut plan = plan.clone();
+    change(&mut plan);
+    let view = context
+        .infra
+        .view(context.now.instant, plan.server, &plan.zone);
+    plan.timeout = timeout(&plan.transport, &view);
+    send(work, context, index, plan)
+}
+
+fn fallback_or_failure(work: &mut Work, context: &Context<'_>) -> crate::answer::Answer {
+    match work.fallback.take() {
+        Some(answer) => answer,
+        None => work.fail(context.settings),
+    }
+}
+
+/// No server of the delegation is left.
+fn last_resort(work: &mut Work, delegation: Delegation, context: &mut Context<'_>) -> Next {
+    if let Some(answer) = work.fallback.take() {
+        return Next::Finish(answer);
+    }
+    if let Source::Upstream(kind) = delegation.source {
+        if delegation.fall_back {
+            work.failed_upstreams.push((delegation.zone, kind));
+            work.reset_delegation(context.settings);
+            return Next::Start;
+        }
+        return Next::Finish(work.fail(context.settings));
+    }
+    let parent = delegation.zone.parent();
+    if delegation.parent_asked || work.set_aside.is_some() {
+        return Next::Finish(work.fail(context.settings));
+    }
+    let Some(above) = parent else {
+        return Next::Finish(work.fail(context.settings));
+    };
+    ask_parent(work, delegation, above, context)
+}
+
+/// Asks the parent for its own view of the zone: names and glue that the zone itself does not repeat.
+fn ask_parent(
+    work: &mut Work,
+    delegation: Delegation,
+    above: Name,
+    context: &mut Context<'_>,
+) -> Next {
+    let Some(parent) = start::closest(work, context, above) else {
+        return Next::Finish(work.fail(context.settings));
+    };
+    work.use_delegation(parent);
+    work.set_aside = Some(delegation);
+    Next::Choose
+}
+
+/// Whether a question is about an address of a name server.
+#[must_use]
+pub fn is_address(question: &Question) -> bool {
+    crate::iterate::delegation::FAMILIES.contains(&question.record_type)
+}

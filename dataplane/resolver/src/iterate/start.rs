@@ -1,0 +1,277 @@
+//! The first part of resolving a name: what the cache says of it, and who is closest to it.
+//!
+//! Owns the use of cached answers and the choice of the closest delegation among cache, stub and
+//! forward zones, and hints (RFC 1034, 5.3.3, steps 1 and 2). Never sends a query.
+
+use std::sync::Arc;
+
+use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
+use crate::cache::Trust;
+use crate::context::Context;
+use crate::forward::{self, UpstreamKind};
+use crate::iterate::alias;
+use crate::iterate::delegation::Delegation;
+use crate::iterate::phase::Phase;
+use crate::iterate::prime;
+use crate::iterate::work::{Next, Work};
+use crate::name::Name;
+use crate::question::StateKind;
+use crate::rrset::{Class, RecordType, Rrset};
+use crate::settings::DnssecMode;
+
+/// Looks the current name up, or finds the servers to ask.
+pub fn begin(work: &mut Work, context: &mut Context<'_>) -> Next {
+    work.enter(Phase::Start);
+    if work.current.class != Class::IN {
+        // The hints and the delegations below them are those of one class.
+        let error = Some(ExtendedError::NOT_SUPPORTED);
+        return Next::Finish(Answer::empty(ResponseCode::REFUSED, error));
+    }
+    if may_use_cache(work, context)
+        && let Some(next) = from_cache(work, context)
+    {
+        return next;
+    }
+    if !work.recursion_desired {
+        return Next::Finish(referral_from_cache(work, context));
+    }
+    let from = first_zone(work);
+    if let Some(zone) = prime::wanted(work, context, &from) {
+        return prime::request(work, context, zone);
+    }
+    let Some(delegation) = closest(work, context, from) else {
+        return Next::Finish(work.fail(context.settings));
+    };
+    if work.minimiser.is_off() || delegation.recursion_desired() {
+        work.minimiser.give_up();
+    }
+    work.use_delegation(delegation);
+    work.enter(Phase::Choosing);
+    Next::Choose
+}
+
+fn may_use_cache(work: &Work, context: &Context<'_>) -> bool {
+    if work.skip_cache || work.kind == StateKind::Prime {
+        return false;
+    }
+    if context.skip_cache && work.is_at_start() {
+        return false;
+    }
+    let upstream = forward::upstream_zone(
+        &context.settings.resolution,
+        &work.current.name,
+        &work.failed_upstreams,
+    );
+    !upstream.is_some_and(|(_, zone)| zone.no_cache)
+}
+
+fn from_cache(work: &mut Work, context: &mut Context<'_>) -> Option<Next> {
+    if let Some(cached) = cached_answer(work, context) {
+        return Some(Next::Finish(join(work, &cached)));
+    }
+    let current = work.current.clone();
+    let direct = [RecordType::DS, RecordType::DNSKEY];
+    if direct.contains(&current.record_type)
+        && let Some(found) = cached_rrset(context, &current.name, current.record_type)
+    {
+        let mut answer = work.finish(ResponseCode::NOERROR, vec![found.0], Vec::new());
+        answer.security = if work.is_at_start() {
+            found.1
+        } else {
+            Security::Unchecked
+        };
+        return Some(Next::Finish(answer));
+    }
+    let no_alias = [
+        RecordType::CNAME,
+        RecordType::ANY,
+        RecordType::RRSIG,
+        RecordType::NSEC,
+    ];
+    if no_alias.contains(&current.record_type) {
+        return None;
+    }
+    if let Some((cname, _)) = cached_rrset(context, &current.name, RecordType::CNAME) {
+        let target = alias::cname_target(&cname)?;
+        return Some(follow(work, context, vec![cname], Vec::new(), target));
+    }
+    let (dname, cname) = cached_dname(context, &current.name)?;
+    let target = alias::cname_target(&cname)?;
+    Some(follow(
+        work,
+        context,
+        vec![dname, cname],
+        Vec::new(),
+        target,
+    ))
+}
+
+/// A cached answer to the current name: the verdict of validation goes before data that was not looked at.
+fn cached_answer(work: &Work, context: &Context<'_>) -> Option<Answer> {
+    let (now, settings) = (context.now, context.settings);
+    let validates = work.kind.validates()
+        && !work.checking_disabled
+        && settings.dnssec.mode != DnssecMode::Off;
+    let verdict = if validates {
+        context.cache.verdict(now, &work.current, settings)
+    } else {
+        None
+    };
+    verdict
+        .or_else(|| context.cache.answer(now, &work.current, settings))
+        .or_else(|| denied_above(work, context))
+}
+
+/// The secure NXDOMAIN of a name above (RFC 8020).
+fn denied_above(work: &Work, context: &Context<'_>) -> Option<Answer> {
+    let settings = context.settings;
+    if !settings.resolution.harden_below_nxdomain {
+        return None;
+    }
+    let current = &work.current;
+    context
+        .cache
+        .nxdomain_above(context.now, &current.name, current.class, settings)
+}
+
+/// A cached RRset that may stand in an answer.
+fn cached_rrset(
+    context: &Context<'_>,
+    name: &Name,
+    record_type: RecordType,
+) -> Option<(Arc<Rrset>, Security)> {
+    let cached = context
+        .cache
+        .rrset(context.now, name, record_type, Class::IN)?;
+    // A DS RRset comes with a referral as well as by itself; nothing else stands beside its place.
+    let least = if record_type == RecordType::DS {
+        Trust::AuthorityNonAuthoritative
+    } else {
+        Trust::AnswerNonAuthoritative
+    };
+    let usable = cached.trust >= least && cached.security != Security::Bogus;
+    usable.then(|| (Arc::new(cached.rrset), cached.security))
+}
+
+/// A validated DNAME above the name, and the CNAME it stands for. One that is not validated is asked
+/// for again, so that a forged one cannot take over what lies below.
+fn cached_dname(context: &Context<'_>, name: &Name) -> Option<(Arc<Rrset>, Arc<Rrset>)> {
+    let mut above = name.parent();
+    while let Some(owner) = above {
+        if let Some((dname, Security::Secure)) = cached_rrset(context, &owner, RecordType::DNAME) {
+            let cname = alias::synthesise(&dname, name).ok()?;
+            return Some((dname, Arc::new(cname)));
+        }
+        above = owner.parent();
+    }
+    None
+}
+
+/// Follows an alias: what leads there is gathered, and the target is looked up from the start.
+pub fn follow(
+    work: &mut Work,
+    context: &mut Context<'_>,
+    rrsets: Vec<Arc<Rrset>>,
+    denials: Vec<Arc<Rrset>>,
+    target: Name,
+) -> Next {
+    let gathered = work.finish(ResponseCode::NOERROR, rrsets, denials);
+    work.answer = gathered.answer;
+    work.authority = gathered.authority;
+    let looped = work.visited.contains(&target);
+    if looped || context.budget.spend_restart().is_err() {
+        return Next::Finish(work.fail(context.settings));
+    }
+    work.visited.push(target.clone());
+    work.take_up(target, context.settings);
+    work.enter(Phase::Start);
+    Next::Start
+}
+
+/// A cached answer to the current name, behind what was gathered.
+fn join(work: &Work, cached: &Answer) -> Answer {
+    if work.is_at_start() {
+        return cached.clone();
+    }
+    let mut answer = work.finish(
+        cached.rcode,
+        cached.answer.clone(),
+        cached.authority.clone(),
+    );
+    answer.ttl = answer.ttl.min(cached.ttl);
+    answer.extended_error = cached.extended_error;
+    if cached.rcode == ResponseCode::SERVFAIL {
+        answer.answer.clear();
+        answer.authority.clear();
+    }
+    answer
+}
+
+/// Without RD: the closest delegation that is known.
+fn referral_from_cache(work: &Work, context: &Context<'_>) -> Answer {
+    let ns = context.cache.closest_name_servers(
+        context.now,
+        &work.current.name,
+        work.current.class,
+    );
+    let mut answer = work.finish(ResponseCode::NOERROR, Vec::new(), ns.map(|cached| Arc::new(cached.rrset)).into_iter().collect());
+    answer.ttl = 0;
+    answer
+}
+
+/// The name from which delegations are looked for upwards: DS lives at the parent's side (RFC 4035, 4.2).
+fn first_zone(work: &Work) -> Name {
+    if work.current.record_type == RecordType::DS {
+        work.current.name.parent().unwrap_or_else(Name::root)
+    } else {
+        work.current.name.clone()
+    }
+}
+
+/// The closest delegation at or above `from` that something can come of.
+pub fn closest(work: &Work, context: &Context<'_>, from: Name) -> Option<Delegation> {
+    let settings = &context.settings.resolution;
+    let mut from = from;
+    loop {
+        let upstream = forward::upstream_zone(settings, &from, &work.failed_upstreams);
+        if let Some((UpstreamKind::Forward, zone)) = upstream {
+            return Some(Delegation::from_upstream(
+                UpstreamKind::Forward,
+                zone,
+                context,
+            ));
+        }
+        let cached = if work.kind == StateKind::Prime {
+            None
+        } else {
+            context
+                .cache
+                .closest_name_servers(context.now, &from, work.current.class)
+                .map(|cached| cached.rrset)
+        };
+        let cached = cached.filter(|ns| {
+            upstream.is_none_or(|(_, zone)| {
+                ns.owner.is_within(&zone.name) && (ns.owner != zone.name || prime::replaces(zone))
+            })
+        });
+        if let Some(ns) = cached {
+            let mut delegation = Delegation::from_ns(&ns, context);
+            // The servers of a primed stub zone come from the zone, and its parent has no say.
+            delegation.parent_asked = upstream.is_some_and(|(_, zone)| zone.name == ns.owner);
+            if !delegation.is_useless() {
+                return Some(delegation);
+            }
+            if let Some(parent) = ns.owner.parent()
+                && upstream.is_none_or(|(_, zone)| ns.owner != zone.name)
+            {
+                from = parent;
+                continue;
+            }
+        }
+        if let Some((kind, zone)) = upstream {
+            return Some(Delegation::from_upstream(kind, zone, context));
+        }
+        let hints = prime::hints(context.settings);
+        return Some(Delegation::from_hints(&hints, context));
+    }
+}

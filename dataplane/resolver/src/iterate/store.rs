@@ -1,0 +1,81 @@
+//! What an iteration puts into the cache.
+//!
+//! Owns nothing but the way there: zones whose answers are not kept go past it.
+
+use std::sync::Arc;
+
+use crate::answer::Security;
+use crate::cache::{Trust, bound_ttl};
+use crate::context::Context;
+use crate::iterate::work::Work;
+use crate::rrset::{RecordType, Rrset};
+use crate::wire::Reply;
+
+/// The rank of data in a section of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// The answer section.
+    Answer,
+    /// The authority section.
+    Authority,
+    /// The additional section.
+    Additional,
+}
+
+impl Section {
+    /// How far its data is trusted (RFC 2181, 5.4.1).
+    #[must_use]
+    pub const fn trust(self, reply: &Reply) -> Trust {
+        match (self, reply.authoritative) {
+            (Self::Answer, true) => Trust::AnswerAuthoritative,
+            (Self::Answer, false) => Trust::AnswerNonAuthoritative,
+            (Self::Authority, true) => Trust::AuthorityAuthoritative,
+            (Self::Authority, false) => Trust::AuthorityNonAuthoritative,
+            (Self::Additional, true) => Trust::AdditionalAuthoritative,
+            (Self::Additional, false) => Trust::AdditionalNonAuthoritative,
+        }
+    }
+}
+
+/// Keeps an RRset, and gives what the cache now holds: the same, or something more trusted.
+pub fn keep(work: &Work, context: &Context<'_>, mut rrset: Rrset, trust: Trust) -> Arc<Rrset> {
+    rrset.ttl = bound_ttl(rrset.ttl, &context.settings.cache);
+    let no_cache = work
+        .delegation
+        .as_ref()
+        .is_some_and(|delegation| delegation.no_cache);
+    // RRSIGs alone, and the SOA of a negative answer, whose time to live was lowered, stay outside.
+    if no_cache || rrset.rdata.is_empty() || rrset.record_type == RecordType::SOA {
+        return Arc::new(rrset);
+    }
+    let (now, settings) = (context.now, context.settings);
+    context
+        .cache
+        .store_rrset(now, settings, &rrset, trust, Security::Unchecked);
+    if work.skip_cache {
+        // What is there may be what validation just refused.
+        return Arc::new(rrset);
+    }
+    let held = context
+        .cache
+        .rrset(now, &rrset.owner, rrset.record_type, rrset.class);
+    match held {
+        Some(held) if held.trust > trust || held.security == Security::Secure => {
+            Arc::new(held.rrset)
+        }
+        _ => Arc::new(rrset),
+    }
+}
+
+/// Keeps several.
+pub fn keep_all(
+    work: &Work,
+    context: &Context<'_>,
+    rrsets: Vec<Rrset>,
+    trust: Trust,
+) -> Vec<Arc<Rrset>> {
+    rrsets
+        .into_iter()
+        .map(|rrset| keep(work, context, rrset, trust))
+        .collect()
+}
