@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_resolver::action::{Action, Refusal};
-use weir_resolver::answer::{Answer, Origin, ResponseCode, Shaped};
+use weir_resolver::answer::{Answer, Origin, ResponseCode, Security, Shaped};
 use weir_resolver::cache::Cache;
 use weir_resolver::context::Context;
 use weir_resolver::event::{CloseCause, Event, Level};
@@ -18,9 +18,9 @@ use weir_resolver::mesh::{Deadline, Mesh};
 use weir_resolver::name::Name;
 use weir_resolver::outcome::{Input, Outcome, Request};
 use weir_resolver::program::Program;
-use weir_resolver::question::{Query, Question, StateKind};
+use weir_resolver::question::{Query, Question, QuestionKey, StateKind};
 use weir_resolver::random::Random;
-use weir_resolver::rrset::{Class, RecordType};
+use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
@@ -128,6 +128,7 @@ impl Program for Script {
 
 /// A mesh with everything that came out of it; checks every invariant after every event.
 struct Bench {
+    cache: Arc<Cache>,
     mesh: Mesh<Script>,
     now: Now,
     answers: BTreeMap<StreamKey, Vec<Shaped>>,
@@ -143,13 +144,15 @@ impl Bench {
         settings.mesh.states_max = 8;
         settings.mesh.waiting_replies_max = 64;
         change(&mut settings);
+        let cache = Arc::new(Cache::default());
         Self {
             mesh: Mesh::with_program(
                 Arc::new(settings),
-                Arc::new(Cache::default()),
+                Arc::clone(&cache),
                 Arc::new(Infra::default()),
                 Random::from_seed([1, 2]),
             ),
+            cache,
             now: Now {
                 instant: Instant::from_nanoseconds(1),
                 unix: UnixTime(1_800_000_000),
@@ -215,6 +218,32 @@ impl Bench {
             traced: true,
         });
         key
+    }
+
+    /// Puts an answer with one address into the cache that expires in a second, and lets it expire.
+    fn keep_and_expire(&mut self, name: &str) {
+        let key = QuestionKey {
+            question: question(name),
+            recursion_desired: true,
+            checking_disabled: false,
+            priming: false,
+            sub: false,
+            epoch: 0,
+        };
+        let mut answer = Answer::empty(ResponseCode::NOERROR, None);
+        answer.security = Security::Insecure;
+        answer.ttl = 1;
+        answer.answer.push(Arc::new(Rrset {
+            owner: key.question.name.clone(),
+            record_type: RecordType::A,
+            class: Class::IN,
+            ttl: 1,
+            rdata: RdataList::new([&[192, 0, 2, 1][..]]),
+            signatures: RdataList::default(),
+        }));
+        let settings = Arc::clone(self.mesh.settings());
+        self.cache.store(self.now, &settings, &key, &answer);
+        self.later(5000);
     }
 
     fn reset(&mut self, stream: StreamKey) {
@@ -893,5 +922,61 @@ fn every_waiter_that_attaches_detaches_once_and_every_link_resolves() {
     );
     assert!(attached.is_empty() && created.len() == 6, "{created:?}");
     assert!(created.values().all(|&ended| ended));
+    bench.end();
+}
+
+#[test]
+fn o12_a_stale_answer_frees_its_waiters_and_the_state_goes_on_behind() {
+    let mut bench = Bench::new(|_| {});
+    bench.keep_and_expire("ask.slow");
+    bench.open(1);
+    let one = bench.ask(1, 1, "ask.slow");
+    let two = bench.ask(1, 3, "ask.slow");
+    bench.later(1799);
+    assert!(bench.answers.is_empty());
+    bench.later(1);
+    for stream in [one, two] {
+        assert_eq!(bench.answered(stream), ResponseCode::NOERROR);
+        assert_eq!(bench.answers[&stream][0].origin, Origin::Stale);
+    }
+    let gauges = bench.mesh.gauges();
+    assert_eq!((gauges.waiters, gauges.states, gauges.orphans), (0, 1, 0));
+    bench.reset(one);
+    let again = bench.ask(1, 5, "ask.slow");
+    assert_eq!(bench.mesh.gauges().states, 1, "it is joined");
+    bench.reply();
+    assert_eq!(bench.answered(again), ResponseCode::NXDOMAIN);
+    bench.end();
+}
+
+#[test]
+fn a_failure_is_answered_stale_if_there_is_something_stale() {
+    let mut bench = Bench::new(|_| {});
+    bench.keep_and_expire("ask.a");
+    bench.open(1);
+    let stream = bench.ask(1, 1, "ask.a");
+    let fetch = *bench.open.keys().next().unwrap();
+    bench.open.remove(&fetch);
+    bench.handle(Event::FetchFailed {
+        fetch,
+        failure: FetchFailure::Unreachable,
+    });
+    assert_eq!(bench.answered(stream), ResponseCode::NOERROR);
+    assert_eq!(bench.mesh.counters().answered_stale, 1);
+    bench.end();
+}
+
+#[test]
+fn with_no_client_timeout_a_stale_answer_goes_out_at_once() {
+    let mut bench = Bench::new(|settings| {
+        if let Some(stale) = &mut settings.cache.serve_stale {
+            stale.client_timeout = Duration::ZERO;
+        }
+    });
+    bench.keep_and_expire("ask.slow");
+    bench.open(1);
+    let stream = bench.ask(1, 1, "ask.slow");
+    assert_eq!(bench.answered(stream), ResponseCode::NOERROR);
+    assert_eq!(bench.mesh.gauges().states, 1);
     bench.end();
 }

@@ -26,6 +26,10 @@ impl<P: Program> Table<P> {
         self.count_end(end);
         let rcode = answer.rcode;
         let answer = Arc::new(answer);
+        if end == StateEnd::Answered {
+            self.cache
+                .store(self.now, &state.settings, &state.key, &answer);
+        }
         let mut waiters = core::mem::take(&mut state.waiters);
         self.trace_detached(id, &state, &waiters);
         if self.forgets_waiters(&mut waiters, end) {

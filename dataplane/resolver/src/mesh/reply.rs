@@ -183,9 +183,9 @@ impl<P: Program> Table<P> {
     }
 
     /// An expired answer to a question, if one may be served (RFC 8767).
-    pub(crate) fn stale_answer(&self, _key: &QuestionKey, settings: &Settings) -> Option<Answer> {
+    pub(crate) fn stale_answer(&self, key: &QuestionKey, settings: &Settings) -> Option<Answer> {
         settings.cache.serve_stale?;
-        None
+        self.cache.stale(self.now, settings, key)
     }
 
     /// Gives the waiters of a state an expired answer, if there is one; the state goes on behind.
