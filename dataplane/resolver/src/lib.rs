@@ -32,3 +32,6 @@ pub mod trace;
 pub mod trust_anchor;
 pub mod validate;
 pub mod wire;
+
+#[cfg(test)]
+mod signing;

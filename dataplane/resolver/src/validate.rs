@@ -466,3 +466,600 @@ fn with_ttl(rrset: &Arc<Rrset>, ttl: u32) -> Arc<Rrset> {
     rrset.ttl = ttl;
     Arc::new(rrset)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::cache::Cache;
+    use crate::infra::Infra;
+    use crate::outcome::Request;
+    use crate::random::Random;
+    use crate::rrset::RdataList;
+    use crate::settings::{NegativeTrustAnchor, Settings, TrustAnchor};
+    use crate::signing::{DATE, Signer, rrset};
+    use crate::time::{Instant, Now, UnixTime};
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    fn ask(owner: &str, record_type: RecordType) -> Question {
+        Question {
+            name: name(owner),
+            record_type,
+            class: Class::IN,
+        }
+    }
+
+    const A: RecordType = RecordType::A;
+    const ADDRESS: &[&[u8]] = &[&[192, 0, 2, 1]];
+
+    /// The root, `example` and `sub.example` signed, and what servers would say.
+    struct World {
+        settings: Settings,
+        cache: Cache,
+        root: Signer,
+        example: Signer,
+        sub: Signer,
+        answers: BTreeMap<Question, Answer>,
+        asked: Vec<Question>,
+    }
+
+    fn positive(rrsets: Vec<Arc<Rrset>>) -> Answer {
+        let mut answer = Answer::empty(ResponseCode::NOERROR, None);
+        answer.answer = rrsets;
+        answer.ttl = 3600;
+        answer
+    }
+
+    fn negative(rcode: ResponseCode, authority: Vec<Arc<Rrset>>) -> Answer {
+        let mut answer = Answer::empty(rcode, None);
+        answer.authority = authority;
+        answer.ttl = 900;
+        answer
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (root, example, sub) = (
+                Signer::new("."),
+                Signer::new("example"),
+                Signer::new("sub.example"),
+            );
+            let mut settings = Settings::default();
+            settings.dnssec.trust_anchors.push(TrustAnchor {
+                zone: Name::root(),
+                ds: RdataList::new([&root.ds(2)[..]]),
+                dnskey: RdataList::default(),
+            });
+            let mut world = Self {
+                settings,
+                cache: Cache::default(),
+                root,
+                example,
+                sub,
+                answers: BTreeMap::new(),
+                asked: Vec::new(),
+            };
+            world.publish();
+            world
+        }
+
+        fn publish(&mut self) {
+            self.set(".", RecordType::DNSKEY, positive(vec![self.root.keys()]));
+            self.set(
+                "example",
+                RecordType::DNSKEY,
+                positive(vec![self.example.keys()]),
+            );
+            self.set(
+                "sub.example",
+                RecordType::DNSKEY,
+                positive(vec![self.sub.keys()]),
+            );
+            let ds = rrset("example", RecordType::DS, &[&self.example.ds(2)]);
+            self.set(
+                "example",
+                RecordType::DS,
+                positive(vec![self.root.sign(ds)]),
+            );
+            let ds = rrset("sub.example", RecordType::DS, &[&self.sub.ds(2)]);
+            self.set(
+                "sub.example",
+                RecordType::DS,
+                positive(vec![self.example.sign(ds)]),
+            );
+        }
+
+        fn set(&mut self, owner: &str, record_type: RecordType, answer: Answer) {
+            self.answers.insert(ask(owner, record_type), answer);
+        }
+
+        /// Validates as the mesh would, answering needs from `answers`.
+        fn validate(&mut self, question: &Question, answer: Answer) -> Answer {
+            let mut validation = Validation::new(question.clone(), answer);
+            let mut budget = Budget::new(&self.settings);
+            let mut random = Random::from_seed([7, 7]);
+            let infra = Infra::default();
+            let mut needed: Option<Question> = None;
+            for _ in 0..100 {
+                let mut requests = Vec::new();
+                let mut context = Context {
+                    now: Now {
+                        instant: Instant::ORIGIN,
+                        unix: UnixTime(DATE),
+                    },
+                    settings: &self.settings,
+                    cache: &self.cache,
+                    infra: &infra,
+                    random: &mut random,
+                    budget: &mut budget,
+                    depth: 0,
+                    pressure: false,
+                    skip_cache: false,
+                    requests: &mut requests,
+                };
+                let given = needed.as_ref().and_then(|each| self.answers.get(each));
+                let given = given.cloned().map(Arc::new);
+                let input = match (&needed, &given) {
+                    (None, _) => Input::Start,
+                    (Some(question), Some(answer)) => Input::Answered { question, answer },
+                    (Some(question), None) => Input::NeedRefused { question },
+                };
+                match validation.step(&mut context, input) {
+                    Verdict::Wait => {
+                        assert_eq!(requests.len(), 1, "waits for one question at a time");
+                        let Request::Need { question, .. } = &requests[0] else {
+                            panic!("asks for something else: {requests:?}");
+                        };
+                        self.asked.push(question.clone());
+                        needed = Some(question.clone());
+                    }
+                    Verdict::Done(answer) | Verdict::Retry { otherwise: answer } => return answer,
+                }
+            }
+            panic!("no verdict on {question:?}");
+        }
+
+        fn check(&mut self, owner: &str, record_type: RecordType, answer: Answer) -> Answer {
+            self.validate(&ask(owner, record_type), answer)
+        }
+    }
+
+    fn assert_bogus(answer: &Answer, error: ExtendedError) {
+        let found = (answer.security, answer.rcode, answer.extended_error);
+        assert_eq!(
+            found,
+            (Security::Bogus, ResponseCode::SERVFAIL, Some(error))
+        );
+        assert!(answer.answer.is_empty() && answer.authority.is_empty());
+    }
+
+    #[test]
+    fn a_signed_answer_is_secure_and_its_zone_is_walked_once() {
+        let mut world = World::new();
+        let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_eq!(answer.security, Security::Secure);
+        assert_eq!(answer.answer.len(), 1);
+        assert_eq!(world.asked.len(), 5, "{:?}", world.asked);
+        let other = world.sub.sign(rrset("other.sub.example", A, ADDRESS));
+        let answer = world.check("other.sub.example", A, positive(vec![other]));
+        assert_eq!((answer.security, world.asked.len()), (Security::Secure, 5));
+    }
+
+    #[test]
+    fn what_is_not_signed_or_signed_wrongly_is_bogus() {
+        let mut world = World::new();
+        let inside = negative(
+            ResponseCode::NOERROR,
+            vec![world.example.nsec("www.example", "x.example", &[A])],
+        );
+        world.set("www.example", RecordType::DS, inside);
+        let unsigned = Arc::new(rrset("www.example", A, ADDRESS));
+        let answer = world.check("www.example", A, positive(vec![unsigned]));
+        assert_bogus(&answer, ExtendedError::RRSIGS_MISSING);
+        let mut forged = Rrset::clone(&world.example.sign(rrset("www.example", A, ADDRESS)));
+        forged.rdata = RdataList::new([&[192, 0, 2, 2][..]]);
+        let answer = world.check("www.example", A, positive(vec![Arc::new(forged)]));
+        assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+        let stranger = Signer::new("example").sign(rrset("www.example", A, ADDRESS));
+        let answer = world.check("www.example", A, positive(vec![stranger]));
+        assert_bogus(&answer, ExtendedError::DNSKEY_MISSING);
+        world.settings.dnssec.mode = DnssecMode::Permissive;
+        let unsigned = Arc::new(rrset("www.example", A, ADDRESS));
+        let answer = world.check("www.example", A, positive(vec![unsigned]));
+        assert_eq!((answer.security, answer.answer.len()), (Security::Bogus, 1));
+    }
+
+    #[test]
+    fn dates_count_with_a_tenth_of_skew() {
+        let mut world = World::new();
+        let www = || rrset("www.example", A, ADDRESS);
+        let mut check = |inception: u64, expiration: u64| {
+            world.example.inception = inception;
+            world.example.expiration = expiration;
+            let signed = world.example.sign(www());
+            world.check("www.example", A, positive(vec![signed]))
+        };
+        let day = 86_400;
+        let answer = check(DATE - day, DATE + 600);
+        assert_eq!((answer.security, answer.ttl), (Security::Secure, 600));
+        assert_eq!(check(DATE - day, DATE - 3000).security, Security::Secure);
+        let answer = check(DATE - day, DATE - day / 10);
+        assert_bogus(&answer, ExtendedError::SIGNATURE_EXPIRED);
+        let answer = check(DATE + day, DATE + 3 * day);
+        assert_bogus(&answer, ExtendedError::SIGNATURE_NOT_YET_VALID);
+    }
+
+    #[test]
+    fn an_unsigned_delegation_ends_validation() {
+        let mut world = World::new();
+        let cut = world
+            .example
+            .nsec("sub.example", "t.example", &[RecordType::NS]);
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![cut]),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_eq!(
+            (answer.security, answer.answer.len()),
+            (Security::Insecure, 1)
+        );
+        let nothing = negative(ResponseCode::NXDOMAIN, Vec::new());
+        let answer = world.check("x.sub.example", A, nothing);
+        assert_eq!(
+            (answer.security, answer.rcode),
+            (Security::Insecure, ResponseCode::NXDOMAIN)
+        );
+    }
+
+    #[test]
+    fn a_delegation_whose_ds_nobody_denies_is_bogus() {
+        let mut world = World::new();
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, Vec::new()),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_bogus(&answer, ExtendedError::NSEC_MISSING);
+        // The NSEC of the child's apex is no denial by the parent.
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let cut = world.example.nsec("sub.example", "t.example", apex);
+        world.cache.keys().forget(&Name::root(), true);
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![cut]),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+    }
+
+    #[test]
+    fn unknown_algorithms_and_digests_make_a_zone_insecure() {
+        for (algorithm, digest, security) in [
+            (15, 2, Security::Secure),
+            (15, 4, Security::Secure),
+            (99, 2, Security::Insecure),
+            (15, 99, Security::Insecure),
+        ] {
+            let mut world = World::new();
+            let mut ds = world.sub.ds(if digest == 4 { 4 } else { 2 });
+            (ds[2], ds[3]) = (algorithm, digest);
+            let ds = world
+                .example
+                .sign(rrset("sub.example", RecordType::DS, &[&ds]));
+            world.set("sub.example", RecordType::DS, positive(vec![ds]));
+            let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+            let answer = world.check("www.sub.example", A, positive(vec![www]));
+            assert_eq!(answer.security, security, "{algorithm} {digest}");
+        }
+    }
+
+    #[test]
+    fn keys_must_be_zone_keys_and_not_revoked() {
+        for (flags, error) in [
+            (0x0001, ExtendedError::NO_ZONE_KEY_BIT_SET),
+            (0x0181, ExtendedError::DNSKEY_MISSING),
+        ] {
+            let mut world = World::new();
+            world.example.flags = flags;
+            world.publish();
+            let www = world.example.sign(rrset("www.example", A, ADDRESS));
+            let answer = world.check("www.example", A, positive(vec![www]));
+            assert_bogus(&answer, error);
+        }
+    }
+
+    #[test]
+    fn absence_needs_proof() {
+        let mut world = World::new();
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let soa = world.example.sign(rrset(
+            "example",
+            RecordType::SOA,
+            &[b"\0\0aaaabbbbccccddddeeee"],
+        ));
+        let proof = vec![
+            soa.clone(),
+            world.example.nsec("example", "a.example", apex),
+            world.example.nsec("b.example", "d.example", &[A]),
+        ];
+        let answer = world.check(
+            "c.example",
+            A,
+            negative(ResponseCode::NXDOMAIN, proof.clone()),
+        );
+        assert_eq!(
+            (answer.security, answer.rcode),
+            (Security::Secure, ResponseCode::NXDOMAIN)
+        );
+        assert_eq!(answer.authority.len(), 3);
+        let answer = world.check(
+            "b.example",
+            RecordType::AAAA,
+            negative(ResponseCode::NOERROR, proof.clone()),
+        );
+        assert_eq!(
+            (answer.security, answer.rcode),
+            (Security::Secure, ResponseCode::NOERROR)
+        );
+        for (owner, record_type, rcode) in [
+            ("b.example", A, ResponseCode::NOERROR),
+            ("b.example", A, ResponseCode::NXDOMAIN),
+            ("e.example", A, ResponseCode::NXDOMAIN),
+            ("c.example", A, ResponseCode::NOERROR),
+        ] {
+            let answer = world.check(owner, record_type, negative(rcode, proof.clone()));
+            assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+        }
+        let answer = world.check("c.example", A, negative(ResponseCode::NXDOMAIN, vec![soa]));
+        assert_bogus(&answer, ExtendedError::NSEC_MISSING);
+    }
+
+    #[test]
+    fn wildcards_need_the_name_denied() {
+        let mut world = World::new();
+        let expanded = world.example.sign_as(rrset("c.example", A, ADDRESS), 1);
+        let mut answer = positive(vec![expanded]);
+        let bare = world.check("c.example", A, answer.clone());
+        assert_bogus(&bare, ExtendedError::NSEC_MISSING);
+        answer.authority = vec![world.example.nsec("b.example", "d.example", &[A])];
+        let proven = world.check("c.example", A, answer.clone());
+        assert_eq!(
+            (proven.security, proven.authority.len()),
+            (Security::Secure, 1)
+        );
+        answer.authority = vec![world.example.nsec("d.example", "e.example", &[A])];
+        let elsewhere = world.check("c.example", A, answer);
+        assert_bogus(&elsewhere, ExtendedError::DNSSEC_BOGUS);
+    }
+
+    #[test]
+    fn nsec3_proofs() {
+        let mut world = World::new();
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let encloser = world.example.nsec3("example", 0, apex, 0);
+        let closer = |flags| world.example.nsec3("c.example", 1, &[], flags);
+        let wildcard = world.example.nsec3("*.example", 1, &[], 0);
+        let name_error = |sets: &[&Arc<Rrset>]| {
+            negative(
+                ResponseCode::NXDOMAIN,
+                sets.iter().map(|each| Arc::clone(each)).collect(),
+            )
+        };
+        let (strict, opt_out) = (closer(0), closer(1));
+        let whole = name_error(&[&encloser, &strict, &wildcard]);
+        let loose = name_error(&[&encloser, &opt_out, &wildcard]);
+        let parts = [
+            name_error(&[&strict, &wildcard]),
+            name_error(&[&encloser, &wildcard]),
+            name_error(&[&encloser, &strict]),
+        ];
+        let exact = world.example.nsec3("c.example", 0, &[A], 0);
+        let no_data = negative(ResponseCode::NOERROR, vec![exact]);
+        let answer = world.check("x.c.example", A, whole);
+        assert_eq!(
+            (answer.security, answer.rcode),
+            (Security::Secure, ResponseCode::NXDOMAIN)
+        );
+        assert_eq!(
+            world.check("c.example", A, loose).security,
+            Security::Insecure
+        );
+        for part in parts {
+            assert_bogus(
+                &world.check("c.example", A, part),
+                ExtendedError::DNSSEC_BOGUS,
+            );
+        }
+        let answer = world.check("c.example", RecordType::MX, no_data.clone());
+        assert_eq!(answer.security, Security::Secure);
+        assert_bogus(
+            &world.check("c.example", A, no_data),
+            ExtendedError::DNSSEC_BOGUS,
+        );
+        let exact = world.example.nsec3("c.example", 0, &[A], 0);
+        world.settings.dnssec.nsec3_iterations = 0;
+        let answer = negative(ResponseCode::NOERROR, vec![exact]);
+        assert_eq!(
+            world.check("c.example", RecordType::MX, answer).security,
+            Security::Insecure
+        );
+    }
+
+    #[test]
+    fn an_opt_out_span_hides_unsigned_delegations() {
+        let mut world = World::new();
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let span = vec![
+            world.example.nsec3("example", 0, apex, 1),
+            world.example.nsec3("sub.example", 1, &[], 1),
+        ];
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, span),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_eq!(answer.security, Security::Insecure);
+    }
+
+    #[test]
+    fn aliases_are_held_against_their_own_zones() {
+        let mut world = World::new();
+        let to = name("www.sub.example");
+        let alias = world
+            .example
+            .sign(rrset("a.example", RecordType::CNAME, &[to.as_wire()]));
+        let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("a.example", A, positive(vec![alias.clone(), www]));
+        assert_eq!(
+            (answer.security, answer.answer.len()),
+            (Security::Secure, 2)
+        );
+        let forged = Signer::new("sub.example").sign(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("a.example", A, positive(vec![alias, forged]));
+        assert_bogus(&answer, ExtendedError::DNSKEY_MISSING);
+    }
+
+    #[test]
+    fn the_cname_of_a_dname_needs_no_signature() {
+        let mut world = World::new();
+        let dname = world.example.sign(rrset(
+            "d.example",
+            RecordType::DNAME,
+            &[name("sub.example").as_wire()],
+        ));
+        let cname = |to: &str| {
+            Arc::new(rrset(
+                "www.d.example",
+                RecordType::CNAME,
+                &[name(to).as_wire()],
+            ))
+        };
+        let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+        let good = positive(vec![dname.clone(), cname("www.sub.example"), www.clone()]);
+        let answer = world.check("www.d.example", A, good);
+        assert_eq!(
+            (answer.security, answer.answer.len()),
+            (Security::Secure, 3)
+        );
+        let inside = world
+            .example
+            .nsec("d.example", "e.example", &[RecordType::DNAME]);
+        world.set(
+            "d.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![inside]),
+        );
+        let evil = positive(vec![dname, cname("evil.sub.example"), www]);
+        let answer = world.check("www.d.example", A, evil);
+        assert_eq!(answer.security, Security::Bogus);
+    }
+
+    #[test]
+    fn negative_trust_anchors_and_missing_ones() {
+        let mut world = World::new();
+        world
+            .settings
+            .dnssec
+            .negative_trust_anchors
+            .push(NegativeTrustAnchor {
+                name: name("example"),
+                expires_at: None,
+            });
+        let www = Arc::new(rrset("www.example", A, ADDRESS));
+        let answer = world.check("www.example", A, positive(vec![www.clone()]));
+        assert_eq!(answer.security, Security::Insecure);
+        assert!(world.asked.is_empty());
+        world.settings.dnssec.trust_anchors.clear();
+        world.settings.dnssec.negative_trust_anchors.clear();
+        let answer = world.check("www.example", A, positive(vec![www]));
+        assert_eq!(answer.security, Security::Indeterminate);
+    }
+
+    #[test]
+    fn a_signer_above_the_nearest_anchor_has_no_say() {
+        let mut world = World::new();
+        let island = Signer::new("island.test");
+        world.settings.dnssec.trust_anchors = vec![TrustAnchor {
+            zone: name("island.test"),
+            ds: RdataList::default(),
+            dnskey: RdataList::new([&island.dnskey()[..]]),
+        }];
+        world.set(
+            "island.test",
+            RecordType::DNSKEY,
+            positive(vec![island.keys()]),
+        );
+        let inside = island.nsec("www.island.test", "island.test", &[A]);
+        world.set(
+            "www.island.test",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![inside]),
+        );
+        let good = island.sign(rrset("www.island.test", A, ADDRESS));
+        let answer = world.check("www.island.test", A, positive(vec![good]));
+        assert_eq!(answer.security, Security::Secure);
+        let parent = Signer::new("test").sign(rrset("www.island.test", A, ADDRESS));
+        let answer = world.check("www.island.test", A, positive(vec![parent]));
+        assert_eq!(answer.security, Security::Bogus);
+    }
+
+    #[test]
+    fn work_is_bounded() {
+        let mut world = World::new();
+        world.settings.dnssec.signatures_per_query = 4;
+        let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+        world.settings.dnssec.signatures_per_query = 256;
+        world.settings.limits.nsec3_hashes_per_answer_max = 2;
+        world.cache.keys().forget(&Name::root(), true);
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let proof = vec![
+            world.example.nsec3("example", 0, apex, 0),
+            world.example.nsec3("c.example", 1, &[], 0),
+            world.example.nsec3("*.example", 1, &[], 0),
+        ];
+        let answer = world.check(
+            "x.y.z.c.example",
+            A,
+            negative(ResponseCode::NXDOMAIN, proof),
+        );
+        assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+    }
+
+    #[test]
+    fn what_does_not_belong_is_left_out_of_secure_answers() {
+        let mut world = World::new();
+        world.settings.responses.minimal = false;
+        let www = world.example.sign(rrset("www.example", A, ADDRESS));
+        let extra = Arc::new(rrset("extra.example", A, ADDRESS));
+        let mut answer = positive(vec![www, extra]);
+        let servers = rrset("example", RecordType::NS, &[name("ns.example").as_wire()]);
+        let unsigned = Arc::new(rrset("example", RecordType::NS, &[name("evil").as_wire()]));
+        answer.authority = vec![world.example.sign(servers), unsigned];
+        answer.additional = vec![Arc::new(rrset("ns.example", A, ADDRESS))];
+        let answer = world.check("www.example", A, answer);
+        assert_eq!(answer.security, Security::Secure);
+        let counts = (
+            answer.answer.len(),
+            answer.authority.len(),
+            answer.additional.len(),
+        );
+        assert_eq!(counts, (1, 1, 0));
+    }
+}
