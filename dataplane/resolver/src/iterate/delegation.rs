@@ -297,7 +297,7 @@ fn is_denied(name: &Name, record_type: RecordType, context: &Context<'_>) -> boo
     };
     context
         .cache
-        .answer(context.now, &question, context.settings)
+        .answer(context.now, &question)
         .is_some_and(|answer| answer.answer.is_empty())
 }
 

@@ -45,8 +45,8 @@ pub fn wanted(work: &Work, context: &Context<'_>, from: &Name) -> Option<Name> {
         None if settings.prime_root => Name::root(),
         None => return None,
     };
-    let cached = context.cache.closest_name_servers(context.now, from, Class::IN);
-    if cached.is_some_and(|ns| ns.rrset.owner.is_within(&zone)) || work.primed.contains(&zone) {
+    let cached = context.cache.delegation(context.now, from, Class::IN);
+    if cached.is_some_and(|ns| ns.owner.is_within(&zone)) || work.primed.contains(&zone) {
         return None;
     }
     Some(zone)

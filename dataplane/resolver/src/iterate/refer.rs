@@ -67,6 +67,9 @@ pub fn descend(
         glue.clone(),
         Trust::AdditionalNonAuthoritative,
     );
+    context
+        .cache
+        .forget_expired_between(context.now, &plan.zone, cut, work.current.class);
     let delegation = match work.set_aside.take() {
         // The parent's view joins what is known from the zone itself, tried addresses included.
         Some(mut known) if known.zone == *cut => {

@@ -109,16 +109,15 @@ fn from_cache(work: &mut Work, context: &mut Context<'_>) -> Option<Next> {
 /// A cached answer to the current name: the verdict of validation goes before data that was not looked at.
 fn cached_answer(work: &Work, context: &Context<'_>) -> Option<Answer> {
     let (now, settings) = (context.now, context.settings);
-    let validates = work.kind.validates()
-        && !work.checking_disabled
-        && settings.dnssec.mode != DnssecMode::Off;
+    let validates =
+        work.kind.validates() && !work.checking_disabled && settings.dnssec.mode != DnssecMode::Off;
     let verdict = if validates {
-        context.cache.verdict(now, &work.current, settings)
+        context.cache.verdict(now, &work.current)
     } else {
         None
     };
     verdict
-        .or_else(|| context.cache.answer(now, &work.current, settings))
+        .or_else(|| context.cache.answer(now, &work.current))
         .or_else(|| denied_above(work, context))
 }
 
@@ -131,7 +130,7 @@ fn denied_above(work: &Work, context: &Context<'_>) -> Option<Answer> {
     let current = &work.current;
     context
         .cache
-        .nxdomain_above(context.now, &current.name, current.class, settings)
+        .nxdomain_above(context.now, &current.name, current.class)
 }
 
 /// A cached RRset that may stand in an answer.
@@ -150,7 +149,7 @@ fn cached_rrset(
         Trust::AnswerNonAuthoritative
     };
     let usable = cached.trust >= least && cached.security != Security::Bogus;
-    usable.then(|| (Arc::new(cached.rrset), cached.security))
+    usable.then_some((cached.rrset, cached.security))
 }
 
 /// A validated DNAME above the name, and the CNAME it stands for. One that is not validated is asked
@@ -209,12 +208,10 @@ fn join(work: &Work, cached: &Answer) -> Answer {
 
 /// Without RD: the closest delegation that is known.
 fn referral_from_cache(work: &Work, context: &Context<'_>) -> Answer {
-    let ns = context.cache.closest_name_servers(
-        context.now,
-        &work.current.name,
-        work.current.class,
-    );
-    let mut answer = work.finish(ResponseCode::NOERROR, Vec::new(), ns.map(|cached| Arc::new(cached.rrset)).into_iter().collect());
+    let ns = context
+        .cache
+        .delegation(context.now, &work.current.name, work.current.class);
+    let mut answer = work.finish(ResponseCode::NOERROR, Vec::new(), ns.into_iter().collect());
     answer.ttl = 0;
     answer
 }
@@ -246,8 +243,7 @@ pub fn closest(work: &Work, context: &Context<'_>, from: Name) -> Option<Delegat
         } else {
             context
                 .cache
-                .closest_name_servers(context.now, &from, work.current.class)
-                .map(|cached| cached.rrset)
+                .delegation(context.now, &from, work.current.class)
         };
         let cached = cached.filter(|ns| {
             upstream.is_none_or(|(_, zone)| {

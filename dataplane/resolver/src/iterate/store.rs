@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use crate::answer::Security;
 use crate::cache::{Trust, bound_ttl};
 use crate::context::Context;
 use crate::iterate::work::Work;
@@ -39,7 +38,8 @@ impl Section {
 
 /// Keeps an RRset, and gives what the cache now holds: the same, or something more trusted.
 pub fn keep(work: &Work, context: &Context<'_>, mut rrset: Rrset, trust: Trust) -> Arc<Rrset> {
-    rrset.ttl = bound_ttl(rrset.ttl, &context.settings.cache);
+    let settings = &context.settings.cache;
+    rrset.ttl = bound_ttl(rrset.ttl, settings);
     let no_cache = work
         .delegation
         .as_ref()
@@ -48,22 +48,19 @@ pub fn keep(work: &Work, context: &Context<'_>, mut rrset: Rrset, trust: Trust) 
     if no_cache || rrset.rdata.is_empty() || rrset.record_type == RecordType::SOA {
         return Arc::new(rrset);
     }
-    let (now, settings) = (context.now, context.settings);
-    context
-        .cache
-        .store_rrset(now, settings, &rrset, trust, Security::Unchecked);
-    if work.skip_cache {
-        // What is there may be what validation just refused.
-        return Arc::new(rrset);
+    if !work.skip_cache {
+        return context
+            .cache
+            .store_rrset(context.now, settings, rrset, trust);
     }
+    // What is held may be what validation just refused.
     let held = context
         .cache
-        .rrset(now, &rrset.owner, rrset.record_type, rrset.class);
-    match held {
-        Some(held) if held.trust > trust || held.security == Security::Secure => {
-            Arc::new(held.rrset)
-        }
-        _ => Arc::new(rrset),
+        .store_rrset(context.now, settings, rrset.clone(), trust);
+    if held.rdata == rrset.rdata && held.signatures == rrset.signatures {
+        held
+    } else {
+        Arc::new(rrset)
     }
 }
 
