@@ -39,6 +39,14 @@ clean-demo: $(CLUSTER) ## remove the demo and, where it was started here, its cl
 test: check build-tests cluster-up images ## run every test, those on a real Kubernetes too
 	@tests/run.sh $(CLUSTER) $(IMAGE)
 
+.PHONY: test-browsers
+test-browsers: tools ## Chromium and Firefox open a page by Weir's DoH (installs both browsers)
+	@for pair in chromium:chromium firefox-esr:firefox-esr ip:iproute2 unshare:util-linux; do \
+		command -v $${pair%%:*} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $${pair##*:} >/dev/null; }; \
+	done
+	cargo build --release -p weir-dataplane -p weir-tests --bin weir-dataplane --bin browsers
+	@unshare --net --mount $(RELEASE)/browsers
+
 .PHONY: check
 check: tools ## formatting and lints
 	cargo fmt --all --check
