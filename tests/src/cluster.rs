@@ -20,6 +20,7 @@ pub mod helm;
 pub mod namespace;
 pub mod process;
 pub mod resolver;
+pub mod spans;
 pub mod wrong;
 
 /// The cluster, and where the programs that act on it are.

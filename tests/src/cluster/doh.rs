@@ -87,13 +87,13 @@ impl DohClient {
     ///
     /// # Errors
     /// When the connection or the stream ends without an answer, or the answer cannot be read.
-    pub async fn ask(&mut self, name: &str, kind: RecordType) -> Result<Answer> {
+    pub async fn ask(&self, name: &str, kind: RecordType) -> Result<Answer> {
         timeout(LIMIT, self.exchange(name, kind))
             .await
             .context("no answer in time")?
     }
 
-    async fn exchange(&mut self, name: &str, kind: RecordType) -> Result<Answer> {
+    async fn exchange(&self, name: &str, kind: RecordType) -> Result<Answer> {
         let request = Request::post(format!("https://{}/dns-query", self.host))
             .header("content-type", "application/dns-message")
             .header("accept", "application/dns-message")

@@ -253,6 +253,45 @@ impl<'a> Subject<'a> {
         DohClient::connect(address, &self.host(), &self.authority().await?).await
     }
 
+    /// The addresses of its pods that are ready and not about to end.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn ready_addresses(&self) -> Result<Vec<String>> {
+        let pods = self.pods().await?;
+        let ready = pods
+            .into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let ready = ready.filter_map(|pod| pod.status).filter(|status| {
+            let conditions = status.conditions.iter().flatten();
+            conditions
+                .clone()
+                .any(|c| c.type_ == "Ready" && c.status == "True")
+        });
+        Ok(ready.filter_map(|status| status.pod_ip).collect())
+    }
+
+    /// A client for each ready pod, past the Service, trusting the operator's authority.
+    ///
+    /// # Errors
+    /// As [`Subject::connect`].
+    pub async fn connect_every_pod(&self) -> Result<Vec<DohClient>> {
+        self.connect_every_pod_by(&self.authority().await?).await
+    }
+
+    /// A client for each ready pod, trusting this authority (PEM).
+    ///
+    /// # Errors
+    /// As [`Subject::connect`].
+    pub async fn connect_every_pod_by(&self, authority: &str) -> Result<Vec<DohClient>> {
+        let mut clients = Vec::new();
+        for address in self.ready_addresses().await? {
+            let address = format!("{address}:8443").parse()?;
+            clients.push(DohClient::connect(address, &self.host(), authority).await?);
+        }
+        Ok(clients)
+    }
+
     fn namespaced<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
