@@ -3,10 +3,12 @@
 //! Owns `Answer` (shared by every waiter), `Shaped` (octets for one of them), `Security` and the
 //! codes that go with them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::name::Name;
 use crate::rrset::Rrset;
 
 /// A response code (RFC 1035, 4.1.1; RFC 6895), extended ones included.
@@ -94,6 +96,9 @@ pub struct Answer {
     pub ttl: u32,
     /// The most telling extended error, if any.
     pub extended_error: Option<ExtendedError>,
+    /// The servers whose replies it is made of, and the zones that they spoke for; none when it comes
+    /// from the cache.
+    pub sources: Vec<(Name, SocketAddr)>,
 }
 
 impl Answer {
@@ -109,6 +114,7 @@ impl Answer {
             additional: Vec::new(),
             ttl: 0,
             extended_error,
+            sources: Vec::new(),
         }
     }
 }

@@ -125,7 +125,7 @@ impl Iteration {
         self.work
             .servers
             .iter()
-            .map(|&(_, server)| server)
+            .map(|(_, server)| server.ip())
             .collect()
     }
 

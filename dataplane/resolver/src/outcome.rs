@@ -54,7 +54,7 @@ pub enum Request {
     Need {
         /// The question.
         question: Question,
-        /// `Sub`, `Validation` or `Prime`.
+        /// `Sub`, `Validation`, `Revalidation` or `Prime`.
         kind: StateKind,
     },
     /// Resolve a question behind, for the cache; nobody is told of the result.

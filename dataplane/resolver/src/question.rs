@@ -27,6 +27,8 @@ pub enum StateKind {
     Sub,
     /// Another state needs a DS or DNSKEY RRset, which it validates itself.
     Validation,
+    /// The same once more, past the cache, because the RRset that came was bogus.
+    Revalidation,
     /// The name servers of the root are being asked for (RFC 9609).
     Prime,
     /// A popular answer is renewed before it expires.

@@ -189,6 +189,7 @@ impl Found<'_> {
             additional: own(additional)?,
             ttl: self.ttl,
             extended_error: self.extended_error,
+            sources: Vec::new(),
         })
     }
 }

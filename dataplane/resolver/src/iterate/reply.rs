@@ -241,7 +241,7 @@ fn full(
         kind,
         ReplyKind::Answer(_) | ReplyKind::Alias(_) | ReplyKind::NoData | ReplyKind::NameError
     ) {
-        work.note_source(&plan.zone, plan.server.ip());
+        work.note_source(&plan.zone, plan.server);
     }
     match kind {
         ReplyKind::Answer(chain) => answer(work, context, plan, reply, chain, open),

@@ -2,7 +2,7 @@
 //!
 //! Owns what was asked, what was gathered along aliases, and the answer made of it. Decides nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::answer::{Answer, ExtendedError, ResponseCode};
@@ -85,7 +85,7 @@ pub struct Work {
     /// Answers set aside because they lack signatures.
     pub unsigned: u8,
     /// Servers whose replies the answer is made of, and the zones that they spoke for.
-    pub servers: Vec<(Name, IpAddr)>,
+    pub servers: Vec<(Name, SocketAddr)>,
     /// The most telling failure so far.
     pub failure: ExtendedError,
 }
@@ -161,7 +161,7 @@ impl Work {
     }
 
     /// Remembers that the answer is made of a server's reply.
-    pub fn note_source(&mut self, zone: &Name, server: IpAddr) {
+    pub fn note_source(&mut self, zone: &Name, server: SocketAddr) {
         let source = (zone.clone(), server);
         if !self.servers.contains(&source) {
             self.servers.push(source);
@@ -171,7 +171,10 @@ impl Work {
     /// Avoids a server from now on: for the zones that it gave part of the answer for, or for all.
     pub fn shun(&mut self, server: IpAddr) {
         let before = self.avoid.len();
-        let spoke = self.servers.iter().filter(|(_, source)| *source == server);
+        let spoke = self
+            .servers
+            .iter()
+            .filter(|(_, source)| source.ip() == server);
         self.avoid
             .extend(spoke.map(|(zone, _)| (Some(zone.clone()), server)));
         if self.avoid.len() == before {
@@ -204,6 +207,7 @@ impl Work {
                 whole.answer.push(rrset);
             }
         }
+        whole.sources.clone_from(&self.servers);
         whole.authority = authority;
         for rrset in &self.authority {
             let known = whole

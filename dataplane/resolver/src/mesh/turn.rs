@@ -101,7 +101,10 @@ impl<P: Program> Table<P> {
             budget: &mut budget.budget,
             depth: state.depth,
             pressure,
-            skip_cache: matches!(state.kind, StateKind::Prefetch | StateKind::Refresh),
+            skip_cache: matches!(
+                state.kind,
+                StateKind::Prefetch | StateKind::Refresh | StateKind::Revalidation
+            ),
             requests: &mut requests,
         };
         let outcome = state.program.step(&mut context, message.input());

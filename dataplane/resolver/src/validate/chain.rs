@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::{Answer, ExtendedError};
+use crate::answer::{Answer, ExtendedError, ResponseCode};
 use crate::cache::keys::{ZoneKeys, ZoneStatus};
 use crate::context::Context;
+use crate::infra::Lame;
 use crate::name::Name;
 use crate::outcome::Request;
 use crate::question::{Question, StateKind};
@@ -46,6 +47,8 @@ enum Need {
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     open: Option<Need>,
+    /// Questions asked again because their answers were bogus.
+    restarts: u8,
     found: BTreeMap<Name, ZoneStatus>,
 }
 
@@ -68,7 +71,7 @@ impl Chain {
             Some(ZoneStatus::Insecure(error)) => return Some(Zone::Insecure(error)),
             Some(ZoneStatus::Bogus(error)) => return Some(Zone::Bogus(error)),
             Some(ZoneStatus::Inside) | None => {
-                self.need(Need::Anchor(anchor), context);
+                self.need(Need::Anchor(anchor), StateKind::Validation, context);
                 return None;
             }
         };
@@ -80,7 +83,7 @@ impl Chain {
                 Some(ZoneStatus::Insecure(error)) => return Some(Zone::Insecure(error)),
                 Some(ZoneStatus::Bogus(error)) => return Some(Zone::Bogus(error)),
                 None => {
-                    self.need(Need::Ds(step, keys), context);
+                    self.need(Need::Ds(step, keys), StateKind::Validation, context);
                     return None;
                 }
             }
@@ -95,18 +98,15 @@ impl Chain {
         })
     }
 
-    fn need(&mut self, need: Need, context: &mut Context<'_>) {
-        let (name, record_type) = match &need {
-            Need::Anchor(zone) | Need::Dnskey(zone, ..) => (zone, RecordType::DNSKEY),
-            Need::Ds(name, _) => (name, RecordType::DS),
-        };
+    fn need(&mut self, need: Need, kind: StateKind, context: &mut Context<'_>) {
+        let (name, record_type) = need.question();
         context.requests.push(Request::Need {
             question: Question {
                 name: name.clone(),
                 record_type,
                 class: Class::IN,
             },
-            kind: StateKind::Validation,
+            kind,
         });
         self.open = Some(need);
     }
@@ -118,61 +118,107 @@ impl Chain {
         answer: Option<&Answer>,
         context: &mut Context<'_>,
     ) {
+        let asked = self.open.as_ref().map(Need::question);
+        if asked != Some((&question.name, question.record_type)) {
+            return;
+        }
         let Some(need) = self.open.take() else {
             return;
         };
-        let (name, record_type) = match &need {
-            Need::Anchor(zone) | Need::Dnskey(zone, ..) => (zone, RecordType::DNSKEY),
-            Need::Ds(name, _) => (name, RecordType::DS),
-        };
-        if *name != question.name || record_type != question.record_type {
-            self.open = Some(need);
-            return;
-        }
-        let failed = Answer::empty(crate::answer::ResponseCode::SERVFAIL, None);
+        let failed = Answer::empty(ResponseCode::SERVFAIL, None);
         let answer = answer.unwrap_or(&failed);
-        let policy = Policy {
-            settings: context.settings,
-            now: context.now,
-        };
-        let (name, status, ttl) = match need {
-            Need::Ds(name, zone) => match read_ds(&name, answer, &zone, &policy, context.budget) {
-                DsFound::Signed { ds, ttl } => {
-                    self.need(Need::Dnskey(name, ds, ttl), context);
-                    return;
-                }
-                DsFound::Known { status, ttl } => (name, status, ttl),
-            },
-            Need::Dnskey(name, ds, ds_ttl) => {
-                let entrances = Entrances {
-                    ds: ds.rdata.iter().collect(),
-                    dnskey: Vec::new(),
+        match read(&need, answer, context) {
+            DsFound::Signed { ds, ttl } => {
+                let below = Need::Dnskey(question.name.clone(), ds, ttl);
+                self.need(below, StateKind::Validation, context);
+            }
+            DsFound::Known {
+                status: ZoneStatus::Bogus(_),
+                ..
+            } if self.may_ask_again(answer, context) => {
+                self.restarts += 1;
+                avoid_sources(answer, context);
+                self.need(need, StateKind::Revalidation, context);
+            }
+            DsFound::Known { status, ttl } => {
+                // What could not be asked is not known to be bogus for long.
+                let failure = Duration::from_secs(context.settings.cache.failure_ttl.into());
+                let broken = if answer.rcode == ResponseCode::SERVFAIL {
+                    failure
+                } else {
+                    context.settings.dnssec.bogus_ttl
                 };
-                let (status, ttl) = read_dnskey(&name, answer, &entrances, &policy, context.budget);
-                (name, status, ttl.map(|ttl| ttl.min(ds_ttl)))
+                self.learn(&question.name, status, ttl, broken, context);
             }
-            Need::Anchor(name) => {
-                let (ds, dnskey) = trust_anchor::of_zone(&context.settings.dnssec, &name);
-                let entrances = Entrances { ds, dnskey };
-                let (status, ttl) = read_dnskey(&name, answer, &entrances, &policy, context.budget);
-                (name, status, ttl)
-            }
-        };
-        self.learn(name, status, ttl, context);
+        }
     }
 
-    fn learn(&mut self, name: Name, status: ZoneStatus, ttl: Option<u32>, context: &Context<'_>) {
-        let ttl = ttl.map_or(context.settings.dnssec.bogus_ttl, |ttl| {
+    fn may_ask_again(&self, answer: &Answer, context: &Context<'_>) -> bool {
+        self.restarts < context.settings.limits.validation_restarts_max
+            && answer.rcode != ResponseCode::SERVFAIL
+            && context.budget.upstream_queries_left() > 0
+    }
+
+    fn learn(
+        &mut self,
+        name: &Name,
+        status: ZoneStatus,
+        ttl: Option<u32>,
+        broken: Duration,
+        context: &Context<'_>,
+    ) {
+        let ttl = ttl.map_or(broken, |ttl| {
             Duration::from_secs(u64::from(ttl.min(VERDICT_SECONDS_MAX)))
         });
-        let keys = context.cache.keys();
-        keys.put(
-            context.now.instant,
-            context.settings.epoch,
-            &name,
-            status.clone(),
-            ttl,
-        );
-        self.found.insert(name, status);
+        let (now, epoch) = (context.now.instant, context.settings.epoch);
+        context
+            .cache
+            .keys()
+            .put(now, epoch, name, status.clone(), ttl);
+        self.found.insert(name.clone(), status);
+    }
+}
+
+impl Need {
+    const fn question(&self) -> (&Name, RecordType) {
+        match self {
+            Self::Anchor(zone) | Self::Dnskey(zone, ..) => (zone, RecordType::DNSKEY),
+            Self::Ds(name, _) => (name, RecordType::DS),
+        }
+    }
+}
+
+/// What the answer says of what was needed.
+fn read(need: &Need, answer: &Answer, context: &mut Context<'_>) -> DsFound {
+    let policy = Policy {
+        settings: context.settings,
+        now: context.now,
+    };
+    let (status, ttl) = match need {
+        Need::Ds(name, zone) => return read_ds(name, answer, zone, &policy, context.budget),
+        Need::Dnskey(name, ds, ds_ttl) => {
+            let entrances = Entrances {
+                ds: ds.rdata.iter().collect(),
+                dnskey: Vec::new(),
+            };
+            let (status, ttl) = read_dnskey(name, answer, &entrances, &policy, context.budget);
+            (status, ttl.map(|ttl| ttl.min(*ds_ttl)))
+        }
+        Need::Anchor(name) => {
+            let (ds, dnskey) = trust_anchor::of_zone(&context.settings.dnssec, name);
+            let entrances = Entrances { ds, dnskey };
+            read_dnskey(name, answer, &entrances, &policy, context.budget)
+        }
+    };
+    DsFound::Known { status, ttl }
+}
+
+/// Servers that gave bogus data are asked last from now on.
+pub fn avoid_sources(answer: &Answer, context: &Context<'_>) {
+    for (zone, server) in &answer.sources {
+        let ttl = context.settings.cache.server_ttl;
+        context
+            .infra
+            .note_lame(context.now.instant, ttl, *server, zone, Lame::Unsigned);
     }
 }
