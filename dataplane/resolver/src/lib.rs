@@ -24,6 +24,7 @@ pub mod program;
 pub mod question;
 pub mod random;
 pub mod rdata;
+pub mod resolution;
 pub mod root_hints;
 pub mod rrset;
 pub mod settings;

@@ -22,6 +22,7 @@ mod finish;
 mod list;
 mod mutant;
 mod overload;
+mod policy;
 mod reply;
 pub mod stage;
 mod state;
@@ -45,6 +46,7 @@ use crate::mesh::state::Message;
 use crate::mesh::table::Table;
 use crate::program::Program;
 use crate::random::Random;
+use crate::resolution::Resolution;
 use crate::settings::Settings;
 use crate::time::{Instant, Now};
 use crate::trace::{FetchEnd, StateEnd};
@@ -65,8 +67,21 @@ pub use crate::mesh::violation::Violation;
 /// 4. Send `Event::Timeout` when the time of `poll_timeout` has come, and `Event::Resume` after
 ///    `Action::Yield`. An event that comes twice, late, early or never is harmless.
 #[derive(Debug)]
-pub struct Mesh<P> {
+pub struct Mesh<P = Resolution> {
     table: Table<P>,
+}
+
+impl Mesh<Resolution> {
+    /// An empty mesh that resolves questions by iteration and validation.
+    #[must_use]
+    pub fn new(
+        settings: Arc<Settings>,
+        cache: Arc<Cache>,
+        infra: Arc<Infra>,
+        random: Random,
+    ) -> Self {
+        Self::with_program(settings, cache, infra, random)
+    }
 }
 
 impl<P: Program> Mesh<P> {
@@ -203,7 +218,7 @@ impl<P: Program> Mesh<P> {
         message: impl FnOnce(crate::fetch::FetchPlan, Instant) -> Message,
     ) {
         let table = &mut self.table;
-        let Some(record) = table.end_fetch(fetch) else {
+        let Some(record) = table.end_fetch_once(fetch) else {
             table.counters.late_fetches += 1;
             return;
         };

@@ -21,7 +21,7 @@ use weir_resolver::program::Program;
 use weir_resolver::question::{Query, Question, QuestionKey, StateKind};
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
-use weir_resolver::settings::Settings;
+use weir_resolver::settings::{AccessAction, AccessRule, Prefix, Settings};
 use weir_resolver::time::{Instant, Now, UnixTime};
 
 fn question(name: &str) -> Question {
@@ -978,5 +978,56 @@ fn with_no_client_timeout_a_stale_answer_goes_out_at_once() {
     let stream = bench.ask(1, 1, "ask.slow");
     assert_eq!(bench.answered(stream), ResponseCode::NOERROR);
     assert_eq!(bench.mesh.gauges().states, 1);
+    bench.end();
+}
+
+#[test]
+fn o8_who_may_not_ask_is_told_so() {
+    let mut bench = Bench::new(|settings| {
+        settings.access_control = [("10.0.0.0", 8), ("10.1.0.0", 16), ("10.2.0.0", 16)]
+            .into_iter()
+            .zip([AccessAction::Allow, AccessAction::Deny, AccessAction::Refuse])
+            .map(|((address, length), action)| AccessRule {
+                prefix: Prefix {
+                    address: address.parse().unwrap(),
+                    length,
+                },
+                action,
+            })
+            .collect();
+    });
+    bench.open(1);
+    let mut ask = |stream, client: &str, recursion_desired| {
+        let key = StreamKey {
+            connection: ConnectionId(1),
+            stream,
+        };
+        bench.handle(Event::Query {
+            stream: key,
+            query: Query {
+                id: 1 << 8 | stream as u16,
+                question: question("now.a"),
+                spelling: Name::from_text("now.a").unwrap().as_wire().into(),
+                recursion_desired,
+                checking_disabled: false,
+                authentic_data: false,
+                edns: None,
+                size_limit: 65_535,
+                client: client.parse().ok(),
+            },
+            traced: false,
+        });
+        match bench.refusals.get(&key) {
+            Some(refusal) => Err(*refusal),
+            None => Ok(bench.answered(key)),
+        }
+    };
+    assert_eq!(ask(1, "10.9.0.1", true), Ok(ResponseCode::NXDOMAIN));
+    assert_eq!(ask(3, "::ffff:10.9.0.1", true), Ok(ResponseCode::NXDOMAIN));
+    assert_eq!(ask(5, "10.9.0.1", false), Ok(ResponseCode::REFUSED));
+    assert_eq!(ask(7, "10.1.0.1", true), Err(Refusal::Denied));
+    assert_eq!(ask(9, "10.2.0.1", true), Ok(ResponseCode::REFUSED));
+    assert_eq!(ask(11, "192.0.2.1", true), Ok(ResponseCode::REFUSED));
+    assert_eq!(bench.mesh.counters().answered_locally, 3);
     bench.end();
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::answer::{Answer, Origin, ResponseCode};
 use crate::key::{FetchId, Identity, StateId};
-use crate::mesh::list::List;
+use crate::mesh::list::{Link, List};
 use crate::mesh::mutant::Mutant;
 use crate::mesh::state::{FetchRecord, MeshState, Message};
 use crate::mesh::table::Table;
@@ -138,6 +138,20 @@ impl<P: Program> Table<P> {
         self.fetch_timers.cancel(fetch);
         self.work += 1;
         self.fetches.remove(fetch)
+    }
+
+    /// As `end_fetch`, for the events of the driver.
+    pub(crate) fn end_fetch_once(&mut self, fetch: FetchId) -> Option<FetchRecord> {
+        if self.mutated(Mutant::FetchEndsTwice) {
+            let record = self.fetches.get(fetch)?;
+            return Some(FetchRecord {
+                state: record.state,
+                in_state: Link::default(),
+                plan: record.plan.clone(),
+                sent: record.sent,
+            });
+        }
+        self.end_fetch(fetch)
     }
 
     pub(crate) fn trace_fetch(&mut self, fetch: FetchId, record: &FetchRecord, end: FetchEnd) {

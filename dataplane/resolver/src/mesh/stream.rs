@@ -12,6 +12,7 @@ use crate::key::{ConnectionId, Id, Identity, StateId, StreamKey};
 use crate::mesh::list::{Link, List};
 use crate::mesh::mutant::Mutant;
 use crate::mesh::overload::Admission;
+use crate::mesh::policy::{self, Policy};
 use crate::mesh::state::Background;
 use crate::mesh::table::Table;
 use crate::mesh::turn::Birth;
@@ -22,6 +23,10 @@ use crate::program::Program;
 use crate::question::{Query, StateKind};
 use crate::time::Instant;
 use crate::trace::Change;
+use crate::wire;
+
+/// List operations that closing one stream takes: its own, whoever else waits.
+const CLOSE_WORK_MAX: u32 = 4;
 
 impl<P: Program> Table<P> {
     /// A connection came.
@@ -91,6 +96,17 @@ impl<P: Program> Table<P> {
             self.counters.queries_ignored += 1;
             self.counters.late_streams += 1;
             return;
+        }
+        let settings = Arc::clone(&self.settings);
+        match policy::decide(&settings, &query) {
+            Policy::Ask => {}
+            Policy::Deny(refusal) => return self.refuse(stream, refusal),
+            Policy::Answer(answer, origin) => {
+                self.counters.answered_locally += 1;
+                let answer = wire::encode_answer(&query, &answer, &settings, origin);
+                self.actions.push_back(Action::Answer { stream, answer });
+                return;
+            }
         }
         match self.admit(stream, identity, &query) {
             Err(refusal) => self.refuse(stream, refusal),
@@ -283,6 +299,7 @@ impl<P: Program> Table<P> {
             self.streams.remove(id);
             return;
         };
+        let before = self.work;
         let home = self.waiters.get(waiter).map(|waiter| waiter.home);
         self.close_wrongly(key, home);
         self.leave_home(waiter, Some(cause));
@@ -290,6 +307,13 @@ impl<P: Program> Table<P> {
             && let Home::State(state) = settled.home
         {
             self.abandoned.push((state, Some(settled.identity)));
+        }
+        if self.work - before > CLOSE_WORK_MAX {
+            self.violate(
+                "D3",
+                "closing one stream cost more than its own records",
+                None,
+            );
         }
         self.streams.remove(id);
     }

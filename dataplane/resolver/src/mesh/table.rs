@@ -209,7 +209,9 @@ impl<P> Table<P> {
             .grow(states * settings.limits.fetches_per_state_max as usize);
         self.edges.grow(states * EDGES_PER_STATE);
         self.budgets.grow(states);
-        self.epoch = settings.epoch.max(self.epoch.wrapping_add(1));
+        if !self.mutated(Mutant::EpochIgnored) {
+            self.epoch = settings.epoch.max(self.epoch.wrapping_add(1));
+        }
         self.settings = settings;
     }
 
@@ -232,20 +234,10 @@ impl<P> Table<P> {
         self.index
             .find(hash, |&id| {
                 self.states.get(id).is_some_and(|state| {
-                    (KeyFlags::of(&state.key) == flags || self.mutated_epoch(&state.key, flags))
-                        && state.key.question == *question
+                    KeyFlags::of(&state.key) == flags && state.key.question == *question
                 })
             })
             .copied()
-    }
-
-    /// R-8 left out: settings that were replaced do not matter.
-    fn mutated_epoch(&self, key: &QuestionKey, flags: KeyFlags) -> bool {
-        self.mutated(Mutant::EpochIgnored)
-            && KeyFlags {
-                epoch: flags.epoch,
-                ..KeyFlags::of(key)
-            } == flags
     }
 
     fn hash_of(hasher: &Seeded, key: &QuestionKey) -> u64 {
