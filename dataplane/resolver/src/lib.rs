@@ -5,6 +5,7 @@
 
 mod arena;
 
+pub mod access;
 pub mod action;
 pub mod answer;
 pub mod budget;
@@ -17,6 +18,7 @@ pub mod infra;
 pub mod iterate;
 pub mod key;
 pub mod limits;
+pub mod local;
 pub mod mesh;
 pub mod name;
 pub mod outcome;

@@ -1,0 +1,616 @@
+//! Zones that Weir answers itself.
+//!
+//! Owns the zones of the settings, the special-use names (RFC 6761, 6303, 7686, 7793, 8375, 9462, 9476), the
+//! names of class CH that ask for a server's identity, and what is answered for each. Never resolves.
+
+mod builtin;
+mod index;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
+use crate::local::index::SuffixIndex;
+use crate::name::Name;
+use crate::question::Question;
+use crate::rdata::{soa_minimum, target};
+use crate::rrset::{Class, RdataList, RecordType, Rrset};
+use crate::settings::{LocalZone, LocalZoneKind, Settings};
+
+/// The time to live of records that no zone gives, in seconds.
+const TTL: u32 = 3600;
+/// Aliases followed within local zones.
+const ALIASES_MAX: usize = 8;
+
+/// What local zones say of a question.
+#[derive(Clone, Debug)]
+pub enum LocalOutcome {
+    /// Nothing: it is resolved.
+    Resolve,
+    /// This is the answer.
+    Answer(Answer),
+    /// The answer begins with these aliases; the rest is that of another name, which is resolved.
+    Follow {
+        /// The aliases.
+        answer: Answer,
+        /// Where they lead.
+        target: Name,
+    },
+    /// There is no DNS answer (`Refusal::Denied`).
+    Deny,
+}
+
+/// A zone with its records by name.
+#[derive(Debug)]
+struct Zone {
+    name: Name,
+    kind: LocalZoneKind,
+    records: BTreeMap<Name, Vec<Arc<Rrset>>>,
+}
+
+impl Zone {
+    fn new(zone: &LocalZone) -> Self {
+        let mut records: BTreeMap<Name, Vec<Arc<Rrset>>> = BTreeMap::new();
+        for set in &zone.records {
+            records
+                .entry(set.owner.clone())
+                .or_default()
+                .push(Arc::clone(set));
+        }
+        Self {
+            name: zone.name.clone(),
+            kind: zone.kind,
+            records,
+        }
+    }
+
+    fn at(&self, name: &Name) -> &[Arc<Rrset>] {
+        self.records
+            .get(name)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// Whether the name exists: it has records, or names below it have (RFC 8020, 2).
+    fn has_name(&self, name: &Name) -> bool {
+        // In canonical order whatever lies below a name follows it at once (RFC 4034, 6.1).
+        self.records
+            .range(name..)
+            .next()
+            .is_some_and(|(first, _)| first.is_within(name))
+    }
+
+    /// The apex's SOA, as a denial carries it (RFC 2308, 3).
+    fn soa(&self) -> Option<Arc<Rrset>> {
+        let soa = self
+            .at(&self.name)
+            .iter()
+            .find(|set| set.record_type == RecordType::SOA)?;
+        let minimum = soa.rdata.iter().next().and_then(soa_minimum)?;
+        let mut soa = Rrset::clone(soa);
+        soa.ttl = soa.ttl.min(minimum);
+        Some(Arc::new(soa))
+    }
+
+    fn denial(&self, rcode: ResponseCode) -> LocalOutcome {
+        let authority: Vec<_> = self.soa().into_iter().collect();
+        LocalOutcome::Answer(Answer {
+            authoritative: true,
+            security: Security::Insecure,
+            ttl: authority.first().map_or(TTL, |soa| soa.ttl),
+            authority,
+            ..Answer::empty(rcode, None)
+        })
+    }
+}
+
+/// What owns a suffix of the name space.
+#[derive(Debug)]
+enum Owner {
+    Zone(Zone),
+    /// A forward or stub zone: a local zone above it has no say below.
+    Upstream,
+}
+
+/// All local zones, found by the name that is asked for.
+#[derive(Debug)]
+pub struct LocalZones {
+    owners: Vec<Owner>,
+    index: SuffixIndex,
+    identity: Option<String>,
+}
+
+impl LocalZones {
+    /// The zones of these settings.
+    ///
+    /// The most specific zone decides: built-in ones give way to forward and stub zones, and those to configured
+    /// local zones, of the same name.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let mut own = Self {
+            owners: Vec::new(),
+            index: SuffixIndex::default(),
+            identity: settings.responses.identity.clone(),
+        };
+        let resolution = &settings.resolution;
+        if resolution.builtin_local_zones {
+            for zone in builtin::zones() {
+                own.add(&zone.name, Owner::Zone(Zone::new(&zone)));
+            }
+        }
+        for zone in resolution
+            .stub_zones
+            .iter()
+            .chain(&resolution.forward_zones)
+        {
+            // One for the root takes nothing away from the special-use names below.
+            own.add(&zone.name, Owner::Upstream);
+        }
+        for zone in &resolution.local_zones {
+            own.add(&zone.name, Owner::Zone(Zone::new(zone)));
+        }
+        own
+    }
+
+    fn add(&mut self, name: &Name, owner: Owner) {
+        let at = self.owners.len() as u32;
+        self.owners.push(owner);
+        self.index.insert(name.as_wire(), at);
+    }
+
+    fn zone(&self, name: &[u8]) -> Option<&Zone> {
+        let at = self.index.longest(name)?;
+        match self.owners.get(at as usize)? {
+            Owner::Zone(zone) if is_effective(zone.kind) => Some(zone),
+            _ => None,
+        }
+    }
+
+    /// Whether [`Self::answer`] may say anything but `Resolve`: a cheap question for the hot path. `name` is in
+    /// lower case and wire form.
+    #[must_use]
+    pub fn concern(&self, name: &[u8], class: Class) -> bool {
+        class != Class::IN || self.zone(name).is_some()
+    }
+
+    /// The kind of the zone that the name lies in, for counting those that inform.
+    #[must_use]
+    pub fn kind(&self, name: &Name) -> Option<LocalZoneKind> {
+        self.zone(name.as_wire()).map(|zone| zone.kind)
+    }
+
+    /// What local zones say of a question.
+    #[must_use]
+    pub fn answer(&self, question: &Question) -> LocalOutcome {
+        match question.class {
+            Class::IN => {}
+            Class::CH => return self.identity(question),
+            _ => {
+                let error = Some(ExtendedError::NOT_SUPPORTED);
+                return LocalOutcome::Answer(Answer::empty(ResponseCode::REFUSED, error));
+            }
+        }
+        let mut aliases = Vec::new();
+        let mut name = question.name.clone();
+        loop {
+            let outcome = self.answer_name(&name, question.record_type);
+            let alias = match &outcome {
+                LocalOutcome::Answer(answer) if question.record_type != RecordType::CNAME => {
+                    alias_of(answer)
+                }
+                _ => None,
+            };
+            let Some((set, target)) = alias else {
+                return join(aliases, name, outcome);
+            };
+            aliases.push(set);
+            name = target;
+            if aliases.len() > ALIASES_MAX {
+                return LocalOutcome::Answer(Answer::empty(ResponseCode::SERVFAIL, None));
+            }
+        }
+    }
+
+    fn answer_name(&self, name: &Name, record_type: RecordType) -> LocalOutcome {
+        // The DS RRset of a zone lies above it (RFC 4035, 2.4).
+        let parent = (record_type == RecordType::DS)
+            .then(|| name.parent())
+            .flatten();
+        let from = parent.as_ref().unwrap_or(name);
+        let Some(zone) = self.zone(from.as_wire()) else {
+            return LocalOutcome::Resolve;
+        };
+        if let Some(always) = always(zone, name, record_type) {
+            return always;
+        }
+        let is_redirect = zone.kind == LocalZoneKind::Redirect;
+        let owner = if is_redirect { &zone.name } else { name };
+        let here = zone.at(owner);
+        let found: Vec<Arc<Rrset>> = match here.iter().find(|set| is_alias(set, record_type)) {
+            Some(alias) => vec![Arc::clone(alias)],
+            None => here
+                .iter()
+                .filter(|set| record_type == RecordType::ANY || set.record_type == record_type)
+                .cloned()
+                .collect(),
+        };
+        if found.is_empty() {
+            return without_records(zone, owner, record_type, !here.is_empty());
+        }
+        let renamed = found.into_iter().map(|set| {
+            if set.owner == *name {
+                return set;
+            }
+            let mut set = Rrset::clone(&set);
+            set.owner = name.clone();
+            Arc::new(set)
+        });
+        data(renamed.collect())
+    }
+
+    /// Class CH asks who the server is (RFC 4892); nothing is told unless the settings say what.
+    fn identity(&self, question: &Question) -> LocalOutcome {
+        let names: [&[u8]; 4] = [
+            b"\x02id\x06server\x00",
+            b"\x07version\x06server\x00",
+            b"\x08hostname\x04bind\x00",
+            b"\x07version\x04bind\x00",
+        ];
+        let is_known = names.contains(&question.name.as_wire());
+        let is_text = matches!(question.record_type, RecordType::TXT | RecordType::ANY);
+        let Some(identity) = self.identity.as_deref().filter(|_| is_known) else {
+            return LocalOutcome::Answer(Answer::empty(ResponseCode::REFUSED, None));
+        };
+        if !is_text {
+            return data(Vec::new());
+        }
+        let text = identity.as_bytes();
+        let text = text.get(..text.len().min(255)).unwrap_or_default();
+        let mut rdata = vec![text.len() as u8];
+        rdata.extend_from_slice(text);
+        data(vec![Arc::new(Rrset {
+            owner: question.name.clone(),
+            record_type: RecordType::TXT,
+            class: Class::CH,
+            ttl: 0,
+            rdata: RdataList::new([rdata.as_slice()]),
+            signatures: RdataList::default(),
+        })])
+    }
+}
+
+/// Whether a kind of zone does anything at all.
+const fn is_effective(kind: LocalZoneKind) -> bool {
+    !matches!(
+        kind,
+        LocalZoneKind::AlwaysTransparent | LocalZoneKind::NoDefault
+    )
+}
+
+/// An answer of the zone whatever its records are, for kinds that work so.
+fn always(zone: &Zone, name: &Name, record_type: RecordType) -> Option<LocalOutcome> {
+    let blocked = |rcode| {
+        LocalOutcome::Answer(Answer {
+            security: Security::Insecure,
+            ..Answer::empty(rcode, Some(ExtendedError::BLOCKED))
+        })
+    };
+    match zone.kind {
+        LocalZoneKind::AlwaysNxdomain => Some(zone.denial(ResponseCode::NXDOMAIN)),
+        LocalZoneKind::AlwaysNodata => Some(zone.denial(ResponseCode::NOERROR)),
+        LocalZoneKind::AlwaysRefuse => Some(blocked(ResponseCode::REFUSED)),
+        LocalZoneKind::InformDeny => Some(LocalOutcome::Deny),
+        LocalZoneKind::AlwaysNull => match record_type {
+            RecordType::A => Some(null(name, record_type, &[0; 4])),
+            RecordType::AAAA => Some(null(name, record_type, &[0; 16])),
+            _ => Some(zone.denial(ResponseCode::NOERROR)),
+        },
+        LocalZoneKind::BlockA if record_type == RecordType::A => {
+            Some(zone.denial(ResponseCode::NOERROR))
+        }
+        LocalZoneKind::BlockAaaa if record_type == RecordType::AAAA => {
+            Some(zone.denial(ResponseCode::NOERROR))
+        }
+        _ => None,
+    }
+}
+
+fn null(name: &Name, record_type: RecordType, address: &[u8]) -> LocalOutcome {
+    data(vec![Arc::new(Rrset {
+        owner: name.clone(),
+        record_type,
+        class: Class::IN,
+        ttl: TTL,
+        rdata: RdataList::new([address]),
+        signatures: RdataList::default(),
+    })])
+}
+
+/// What a zone says of a question for which it has no records; `here` tells of other types at the name.
+fn without_records(zone: &Zone, name: &Name, record_type: RecordType, here: bool) -> LocalOutcome {
+    match zone.kind {
+        LocalZoneKind::Static | LocalZoneKind::Redirect if here || zone.has_name(name) => {
+            zone.denial(ResponseCode::NOERROR)
+        }
+        LocalZoneKind::Static | LocalZoneKind::Redirect => zone.denial(ResponseCode::NXDOMAIN),
+        LocalZoneKind::Refuse => LocalOutcome::Answer(Answer::empty(
+            ResponseCode::REFUSED,
+            Some(ExtendedError::BLOCKED),
+        )),
+        LocalZoneKind::Deny => LocalOutcome::Deny,
+        // A DS of a name with records is the business of the zone above, if that is real.
+        LocalZoneKind::Transparent | LocalZoneKind::Inform
+            if here && record_type != RecordType::DS =>
+        {
+            zone.denial(ResponseCode::NOERROR)
+        }
+        _ => LocalOutcome::Resolve,
+    }
+}
+
+fn data(sets: Vec<Arc<Rrset>>) -> LocalOutcome {
+    LocalOutcome::Answer(Answer {
+        authoritative: true,
+        security: Security::Insecure,
+        ttl: sets.iter().map(|set| set.ttl).min().unwrap_or(0),
+        answer: sets,
+        ..Answer::empty(ResponseCode::NOERROR, None)
+    })
+}
+
+/// Whether a set is an alias that stands for all other types at its name.
+fn is_alias(set: &Rrset, record_type: RecordType) -> bool {
+    set.record_type == RecordType::CNAME
+        && record_type != RecordType::CNAME
+        && record_type != RecordType::ANY
+}
+
+/// The alias that an answer consists of, and where it leads.
+fn alias_of(answer: &Answer) -> Option<(Arc<Rrset>, Name)> {
+    let [set] = answer.answer.as_slice() else {
+        return None;
+    };
+    if set.record_type != RecordType::CNAME {
+        return None;
+    }
+    Some((Arc::clone(set), target(set.rdata.iter().next()?)?))
+}
+
+/// Puts aliases before what is said of the name that they lead to.
+fn join(mut aliases: Vec<Arc<Rrset>>, name: Name, outcome: LocalOutcome) -> LocalOutcome {
+    let Some(least) = aliases.iter().map(|set| set.ttl).min() else {
+        return outcome;
+    };
+    match outcome {
+        LocalOutcome::Answer(mut answer) => {
+            aliases.append(&mut answer.answer);
+            answer.answer = aliases;
+            answer.ttl = answer.ttl.min(least);
+            LocalOutcome::Answer(answer)
+        }
+        LocalOutcome::Resolve => LocalOutcome::Follow {
+            answer: Answer {
+                security: Security::Insecure,
+                answer: aliases,
+                ttl: least,
+                ..Answer::empty(ResponseCode::NOERROR, None)
+            },
+            target: name,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::Transport;
+    use crate::settings::{Upstream, UpstreamZone};
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    fn set(owner: &str, record_type: RecordType, rdata: &[u8]) -> Arc<Rrset> {
+        Arc::new(Rrset {
+            owner: name(owner),
+            record_type,
+            class: Class::IN,
+            ttl: 60,
+            rdata: RdataList::new([rdata]),
+            signatures: RdataList::default(),
+        })
+    }
+
+    fn zones(list: Vec<(&str, LocalZoneKind, Vec<Arc<Rrset>>)>) -> LocalZones {
+        let mut settings = Settings::default();
+        settings.resolution.local_zones = list
+            .into_iter()
+            .map(|(zone, kind, records)| LocalZone {
+                name: name(zone),
+                kind,
+                records,
+            })
+            .collect();
+        LocalZones::new(&settings)
+    }
+
+    fn ask(zones: &LocalZones, text: &str, record_type: RecordType) -> LocalOutcome {
+        zones.answer(&Question {
+            name: name(text),
+            record_type,
+            class: Class::IN,
+        })
+    }
+
+    /// The outcome in one word: a response code with the number of records, or what else it is.
+    fn brief(outcome: &LocalOutcome) -> String {
+        match outcome {
+            LocalOutcome::Resolve => "resolve".to_owned(),
+            LocalOutcome::Deny => "deny".to_owned(),
+            LocalOutcome::Follow { answer, target } => {
+                format!("{} then {target}", answer.answer.len())
+            }
+            LocalOutcome::Answer(answer) => {
+                format!("{} {}", answer.rcode.0, answer.answer.len())
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_answers_as_documented() {
+        use LocalZoneKind as Kind;
+        // Of each kind: for a record that is there, its name with another type, the empty name above, none.
+        let table = [
+            (Kind::Static, ["0 1", "0 0", "0 0", "3 0"]),
+            (Kind::Redirect, ["0 1", "0 0", "0 1", "0 1"]),
+            (Kind::Transparent, ["0 1", "0 0", "resolve", "resolve"]),
+            (
+                Kind::TypeTransparent,
+                ["0 1", "resolve", "resolve", "resolve"],
+            ),
+            (Kind::Refuse, ["0 1", "5 0", "5 0", "5 0"]),
+            (Kind::Deny, ["0 1", "deny", "deny", "deny"]),
+            (Kind::AlwaysNxdomain, ["3 0", "3 0", "3 0", "3 0"]),
+            (Kind::AlwaysNodata, ["0 0", "0 0", "0 0", "0 0"]),
+            (Kind::AlwaysNull, ["0 1", "0 0", "0 1", "0 1"]),
+            (Kind::AlwaysRefuse, ["5 0", "5 0", "5 0", "5 0"]),
+            (
+                Kind::AlwaysTransparent,
+                ["resolve", "resolve", "resolve", "resolve"],
+            ),
+            (
+                Kind::NoDefault,
+                ["resolve", "resolve", "resolve", "resolve"],
+            ),
+            (Kind::Inform, ["0 1", "0 0", "resolve", "resolve"]),
+            (Kind::InformDeny, ["deny", "deny", "deny", "deny"]),
+            (Kind::BlockA, ["0 0", "resolve", "0 0", "0 0"]),
+            (Kind::BlockAaaa, ["0 1", "resolve", "resolve", "resolve"]),
+        ];
+        for (kind, expected) in table {
+            let mut records = vec![set("a.b.z", RecordType::A, &[1, 2, 3, 4])];
+            if kind == Kind::Redirect {
+                records.push(set("z", RecordType::A, &[1, 2, 3, 4]));
+            }
+            let zones = zones(vec![("z", kind, records)]);
+            let asked = [
+                ("a.b.z", RecordType::A),
+                ("a.b.z", RecordType::MX),
+                ("b.z", RecordType::A),
+                ("c.z", RecordType::A),
+            ];
+            for ((text, record_type), expected) in asked.into_iter().zip(expected) {
+                let outcome = ask(&zones, text, record_type);
+                assert_eq!(brief(&outcome), expected, "{kind:?} {text} {record_type}");
+                let concerned = zones.concern(name(text).as_wire(), Class::IN);
+                assert!(concerned || expected == "resolve");
+            }
+        }
+    }
+
+    #[test]
+    fn special_use_names_stay_here() {
+        let zones = zones(Vec::new());
+        for (text, record_type, expected) in [
+            ("localhost", RecordType::A, "0 1"),
+            ("a.localhost", RecordType::AAAA, "0 1"),
+            ("localhost", RecordType::MX, "0 0"),
+            ("1.0.0.127.in-addr.arpa", RecordType::PTR, "0 1"),
+            ("9.9.168.192.in-addr.arpa", RecordType::PTR, "3 0"),
+            ("1.31.172.in-addr.arpa", RecordType::PTR, "3 0"),
+            ("1.32.172.in-addr.arpa", RecordType::PTR, "resolve"),
+            ("1.127.100.in-addr.arpa", RecordType::PTR, "3 0"),
+            ("1.d.f.ip6.arpa", RecordType::PTR, "3 0"),
+            ("x.onion", RecordType::A, "3 0"),
+            ("x.test", RecordType::A, "3 0"),
+            ("x.alt", RecordType::A, "3 0"),
+            ("home.arpa", RecordType::SOA, "0 1"),
+            ("home.arpa", RecordType::DS, "resolve"),
+            ("example.com", RecordType::A, "resolve"),
+        ] {
+            assert_eq!(brief(&ask(&zones, text, record_type)), expected, "{text}");
+        }
+        let LocalOutcome::Answer(answer) = ask(&zones, "x.test", RecordType::A) else {
+            panic!("not answered");
+        };
+        assert_eq!(answer.authority[0].record_type, RecordType::SOA);
+        assert!(answer.authoritative);
+    }
+
+    #[test]
+    fn the_most_specific_zone_decides() {
+        let mut settings = Settings::default();
+        settings.resolution.stub_zones = ["corp.test", "home.arpa", "."]
+            .map(|zone| UpstreamZone {
+                name: name(zone),
+                upstreams: vec![Upstream {
+                    address: ([127, 0, 0, 1], 53).into(),
+                    transport: Transport::Udp,
+                }],
+                upstream_names: Vec::new(),
+                validate: false,
+                fall_back: false,
+                prime: false,
+                no_cache: false,
+            })
+            .to_vec();
+        let zones = LocalZones::new(&settings);
+        assert_eq!(brief(&ask(&zones, "a.corp.test", RecordType::A)), "resolve");
+        assert_eq!(brief(&ask(&zones, "a.home.arpa", RecordType::A)), "resolve");
+        assert_eq!(brief(&ask(&zones, "a.test", RecordType::A)), "3 0");
+        assert_eq!(brief(&ask(&zones, "a.example", RecordType::A)), "resolve");
+        settings.resolution.builtin_local_zones = false;
+        let zones = LocalZones::new(&settings);
+        assert_eq!(brief(&ask(&zones, "a.test", RecordType::A)), "resolve");
+    }
+
+    #[test]
+    fn aliases_are_followed() {
+        let alias = |owner, target: &str| set(owner, RecordType::CNAME, name(target).as_wire());
+        let zones = zones(vec![(
+            "z",
+            LocalZoneKind::Static,
+            vec![
+                alias("a.z", "b.z"),
+                set("b.z", RecordType::A, &[1, 2, 3, 4]),
+                alias("out.z", "example.com"),
+                alias("loop.z", "loop.z"),
+                alias("gone.z", "nowhere.z"),
+            ],
+        )]);
+        for (text, record_type, expected) in [
+            ("a.z", RecordType::A, "0 2"),
+            ("a.z", RecordType::CNAME, "0 1"),
+            ("a.z", RecordType::TXT, "0 1"),
+            ("out.z", RecordType::A, "1 then example.com."),
+            ("loop.z", RecordType::A, "2 0"),
+            ("gone.z", RecordType::A, "3 1"),
+        ] {
+            assert_eq!(
+                brief(&ask(&zones, text, record_type)),
+                expected,
+                "{text} {record_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn identity_is_told_only_when_given() {
+        let mut settings = Settings::default();
+        let ask = |settings: &Settings, text, class| {
+            let question = Question {
+                name: name(text),
+                record_type: RecordType::TXT,
+                class,
+            };
+            brief(&LocalZones::new(settings).answer(&question))
+        };
+        assert_eq!(ask(&settings, "version.bind", Class::CH), "5 0");
+        settings.responses.identity = Some("weir".to_owned());
+        assert_eq!(ask(&settings, "version.bind", Class::CH), "0 1");
+        assert_eq!(ask(&settings, "id.server", Class::CH), "0 1");
+        assert_eq!(ask(&settings, "other", Class::CH), "5 0");
+        assert_eq!(ask(&settings, "example.com", Class(4)), "5 0");
+    }
+}
