@@ -6,4 +6,24 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod edge;
+pub mod raw_h2;
 pub mod tidy;
+
+/// The path of a program of the workspace, built beside the running test.
+///
+/// # Errors
+/// When it is not there; the message says which command builds it.
+pub fn program(name: &str) -> std::io::Result<std::path::PathBuf> {
+    let own = std::env::current_exe()?;
+    let folders = own.ancestors().skip(1).take(2);
+    folders
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists())
+        .ok_or_else(|| {
+            let message = format!(
+                "{name} is not built: run `cargo build -p {name}` with the profile of the test"
+            );
+            std::io::Error::new(std::io::ErrorKind::NotFound, message)
+        })
+}

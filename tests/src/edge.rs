@@ -1,0 +1,232 @@
+//! The real data plane on loopback, a forwarder behind it that counts, and a well-behaved client beside.
+//!
+//! Owns what every test of the edge needs: attacks, storm, conformance. Never leaves 127.0.0.0/8.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::UdpSocket;
+
+use crate::bench::load::{ask, connect, trusting_client};
+use crate::bench::process::Server;
+
+/// A forwarder that answers every A question with 192.0.2.1, but is silent on names that begin `slow`.
+#[derive(Clone, Debug)]
+pub struct Forwarder {
+    /// Where it listens.
+    pub address: SocketAddr,
+    queries: Arc<AtomicU64>,
+}
+
+impl Forwarder {
+    /// Starts it on the current local set.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start() -> io::Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let forwarder = Self {
+            address: socket.local_addr()?,
+            queries: Arc::default(),
+        };
+        let queries = forwarder.queries.clone();
+        tokio::task::spawn_local(async move {
+            let mut buffer = [0; 1500];
+            while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
+                queries.fetch_add(1, Ordering::Relaxed);
+                if let Some(reply) = buffer.get(..length).and_then(reply) {
+                    let _ = socket.send_to(&reply, client).await;
+                }
+            }
+        });
+        Ok(forwarder)
+    }
+
+    /// How many queries came so far.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
+    }
+}
+
+/// The answer to a query, none for slow names.
+fn reply(query: &[u8]) -> Option<Vec<u8>> {
+    let first_label = query.get(13..17)?;
+    if first_label.eq_ignore_ascii_case(b"slow") {
+        return None;
+    }
+    let mut end = 12;
+    while let Some(&length @ 1..) = query.get(end) {
+        end += usize::from(length) + 1;
+    }
+    let question = query.get(12..end + 5)?;
+    let mut message = query.get(..2)?.to_vec();
+    message.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    message.extend_from_slice(question);
+    message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, 1]);
+    Some(message)
+}
+
+/// A data plane that was built beside the tests, with one worker on one core.
+#[derive(Debug)]
+pub struct Edge {
+    /// The process.
+    pub server: Server,
+    /// Where its metrics are.
+    pub metrics: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Edge {
+    /// Starts it in front of a forwarder; `listener` is merged into its listener's settings.
+    ///
+    /// # Errors
+    /// When it was not built or does not come up.
+    pub fn start(forwarder: &Forwarder, http2: &serde_json::Value) -> io::Result<Self> {
+        let (port, metrics) = (free_port()?, free_port()?);
+        let folder = std::env::temp_dir().join(format!("weir-edge-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
+            .map_err(io::Error::other)?;
+        let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+        std::fs::write(&certificate, certified.cert.pem())?;
+        std::fs::write(&key, certified.signing_key.serialize_pem())?;
+        let listener = json!({ "name": "doh", "http2": http2 });
+        let config = json!({
+            "workers": 1,
+            "listeners": [listener],
+            "resolution": { "forwardZones": [{
+                "name": ".", "validate": false,
+                "upstreams": [{ "address": forwarder.address.ip(), "port": forwarder.address.port() }],
+            }] },
+            "dnssec": { "mode": "Off" },
+            "metrics": { "address": format!("127.0.0.1:{metrics}") },
+        });
+        let file = folder.join("config.json");
+        std::fs::write(&file, config.to_string())?;
+        let address: SocketAddr = ([127, 0, 0, 1], port).into();
+        let program = crate::program("weir-dataplane")?
+            .to_string_lossy()
+            .into_owned();
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let (file, certificate, key) = (text(&file), text(&certificate), text(&key));
+        let listen = address.to_string();
+        let arguments = [
+            "--config",
+            &file,
+            "--listen",
+            &listen,
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+        ];
+        let server = Server::start("weir", address, &program, &arguments, &folder.join("log"))?;
+        Ok(Self {
+            server,
+            metrics: ([127, 0, 0, 1], metrics).into(),
+            folder,
+        })
+    }
+
+    /// Where it answers.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// Resident memory now, in octets.
+    ///
+    /// # Errors
+    /// When the process is gone, which is a failure of what was tested.
+    pub fn resident(&self) -> io::Result<u64> {
+        Ok(self.server.usage()?.resident)
+    }
+
+    /// The sum of a metric over all its label sets; 0 when it is not there.
+    ///
+    /// # Errors
+    /// When the metrics cannot be read.
+    pub async fn metric(&self, name: &str) -> io::Result<f64> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(self.metrics).await?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n")
+            .await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            if !rest.starts_with(['{', ' ']) {
+                return None;
+            }
+            rest.rsplit(' ').next()?.parse::<f64>().ok()
+        });
+        Ok(values.sum())
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}
+
+/// A client that asks for one cached name every five milliseconds, over one connection.
+#[derive(Debug)]
+pub struct GoodClient {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<io::Result<Vec<Duration>>>,
+}
+
+impl GoodClient {
+    /// Starts asking on the current local set.
+    #[must_use]
+    pub fn start(address: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let task = tokio::task::spawn_local(async move {
+            let sender = connect(address, trusting_client(false)).await?;
+            let mut times = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                let (status, _) = ask(&sender, address, "good.example").await?;
+                times.push(start.elapsed());
+                if status != 200 {
+                    return Err(io::Error::other(format!("the good client got {status}")));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(times)
+        });
+        Self { stop, task }
+    }
+
+    /// Stops and gives the 99th percentile of its waits.
+    ///
+    /// # Errors
+    /// When any of its questions was not answered with 200.
+    pub async fn p99(self) -> io::Result<Duration> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut times = self.task.await.map_err(io::Error::other)??;
+        times.sort();
+        let at = times.len() * 99 / 100;
+        times
+            .get(at.min(times.len().saturating_sub(1)))
+            .copied()
+            .ok_or_else(|| io::Error::other("the good client never got an answer"))
+    }
+}
