@@ -19,7 +19,8 @@ done
 WEIR_CLUSTER_TOOL=$(realpath "$cluster")
 WEIR_CLUSTER=$("$cluster" kubeconfig)
 WEIR_ROOT=$("$cluster" internet weir-internet)
+WEIR_ANCHOR=$("$cluster" anchor)
 WEIR_OPERATOR_IMAGE=$("$cluster" load-image operator/Containerfile "$images/weir-operator" weir-operator)
 WEIR_DATAPLANE_IMAGE=$("$cluster" load-image dataplane/Containerfile "$images/weir-dataplane" weir-dataplane)
-export WEIR_CLUSTER_TOOL WEIR_CLUSTER WEIR_ROOT WEIR_OPERATOR_IMAGE WEIR_DATAPLANE_IMAGE
+export WEIR_CLUSTER_TOOL WEIR_CLUSTER WEIR_ROOT WEIR_ANCHOR WEIR_OPERATOR_IMAGE WEIR_DATAPLANE_IMAGE
 "$cluster" exec cargo test --release --workspace --offline --no-fail-fast

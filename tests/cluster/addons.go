@@ -24,7 +24,7 @@ func (t target) internet(namespace string) (string, error) {
 		return "", err
 	}
 	address := map[string]string{}
-	values := map[string]any{"Namespace": namespace, "Servers": internetNames, "Image": picture, "Address": address}
+	values := map[string]any{"Namespace": namespace, "Servers": internetNames, "Image": picture, "Address": address, "Key": zoneKeys, "Digest": ""}
 	services, err := fill(internetServices, values)
 	if err != nil {
 		return "", err
@@ -40,6 +40,10 @@ func (t target) internet(namespace string) (string, error) {
 	}
 	servers, err := fill(internetServers, values)
 	if err != nil {
+		return "", err
+	}
+	values["Digest"] = blob{text: []byte(servers)}.digest()[:16]
+	if servers, err = fill(internetServers, values); err != nil {
 		return "", err
 	}
 	if err := t.apply(servers); err != nil {
@@ -62,6 +66,12 @@ func (t target) collector(namespace string) error {
 		return err
 	}
 	return t.rolledOut(namespace, "collector")
+}
+
+// runAnchor prints the DS record of the internet's root, the trust anchor to give a Resolver.
+func runAnchor([]string) error {
+	fmt.Println(zoneKeys["root"].DS)
+	return nil
 }
 
 // runInternet starts the internet and prints its root server's address, the root hint to give a Resolver.

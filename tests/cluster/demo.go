@@ -118,7 +118,7 @@ func (d *demo) resolver() error {
 	if err != nil {
 		return err
 	}
-	manifest, err := fill(demoResolver, map[string]any{"Namespace": demoNamespace, "Root": root})
+	manifest, err := fill(demoResolver, map[string]any{"Namespace": demoNamespace, "Root": root, "Anchor": zoneKeys["root"].DS})
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (d *demo) query() error {
 		defer stop()
 	}
 	ask := []string{"kdig", "@" + address, "-p", port, "+https=/dns-query", "+tls-ca=" + file.Name(),
-		"+tls-hostname=demo." + demoNamespace + ".svc", demoName, "A"}
+		"+tls-hostname=demo." + demoNamespace + ".svc", "+dnssec", demoName, "A"}
 	say("$ %s", strings.Join(ask, " "))
 	answer, err := quietly(append(prefix, ask...)...)
 	if err != nil {

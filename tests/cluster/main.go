@@ -33,6 +33,7 @@ func init() {
 		"clean-demo": {"", "remove the demo", runCleanDemo},
 		"push":       {"FOLDER", "push the operator's and the data plane's images to $WEIR_REGISTRY", runPush},
 		"internet":   {"NAMESPACE", "run the demo's root, top-level and zone servers; prints the root's address", runInternet},
+		"anchor":     {"", "print the trust anchor of that internet, a DS record of its root", runAnchor},
 		"collector":  {"NAMESPACE", "run an OpenTelemetry Collector whose spans can be read back", runCollector},
 		"exec":       {"COMMAND...", "run a command inside the cluster's network namespace", runExec},
 		"kubectl":    {"ARGUMENT...", "kubectl against the cluster", runKubectl},

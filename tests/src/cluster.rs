@@ -32,6 +32,8 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
     /// The address of the demo internet's root server.
     pub root: String,
+    /// The DS record of that root, from which its signed zones validate.
+    pub anchor: String,
 }
 
 impl Cluster {
@@ -46,11 +48,12 @@ impl Cluster {
         let kubeconfig = PathBuf::from(kubeconfig);
         let read = Kubeconfig::read_from(&kubeconfig).context("WEIR_CLUSTER")?;
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
-        let root = variable("WEIR_ROOT")?;
+        let (root, anchor) = (variable("WEIR_ROOT")?, variable("WEIR_ANCHOR")?);
         Ok(Some(Self {
             client: Client::try_from(config)?,
             kubeconfig,
             root,
+            anchor,
         }))
     }
 }

@@ -108,7 +108,7 @@ async fn a_condition_says_what_is_wrong_with_the_secret() -> Result<()> {
         let namespace = Namespace::create(&cluster, "secret").await?;
         let tls = json!({"listeners": [{"name": "doh", "tls": {
             "certificate": {"secretRef": {"name": "dns-tls"}}}}]});
-        let subject = Subject::apply(&namespace, "home", &spec(&cluster.root, 1, tls)).await?;
+        let subject = Subject::apply(&namespace, "home", &spec(&cluster, 1, tls)).await?;
         let (reason, message) = subject.wait_for("CertificateReady", "False", LIMIT).await?;
         ensure!(message.contains("dns-tls"), "{reason}: {message}");
         let (_, ready) = subject.wait_for("Ready", "False", LIMIT).await?;

@@ -11,7 +11,7 @@ use weir_tests::cluster::doh::DohClient;
 use weir_tests::cluster::helm::Helm;
 use weir_tests::cluster::namespace::Namespace;
 use weir_tests::cluster::resolver::{Subject, spec};
-use weir_tests::cluster::{announce, eventually, on_cluster};
+use weir_tests::cluster::{Cluster, announce, eventually, on_cluster};
 
 const SERVED_LIMIT: Duration = Duration::from_secs(5);
 
@@ -45,9 +45,9 @@ impl Authority {
     }
 }
 
-fn with_secret(root: &str) -> Value {
+fn with_secret(cluster: &Cluster) -> Value {
     let tls = json!({"listeners": [{"name": "doh", "tls": {"certificate": {"secretRef": {"name": "dns-tls"}}}}]});
-    spec(root, 2, tls)
+    spec(cluster, 2, tls)
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn new_handshakes_see_the_new_certificate() -> Result<()> {
         let host = format!("home.{}.svc", namespace.name);
         let (chain, first, key) = authority.issue(&host)?;
         namespace.tls_secret("dns-tls", &chain, &key).await?;
-        let subject = Subject::apply(&namespace, "home", &with_secret(&cluster.root)).await?;
+        let subject = Subject::apply(&namespace, "home", &with_secret(&cluster)).await?;
         subject.wait_ready().await?;
         let restarts = subject.restarts().await?;
         let mut old = connect(&subject, &authority).await?;

@@ -18,8 +18,8 @@ use weir_tests::cluster::{announce, on_cluster};
 const LIVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A spec with one local zone that has this address, and with other fields over it.
-fn with_zone(root: &str, record: &str, over: Value) -> Value {
-    let mut all = spec(root, 3, over);
+fn with_zone(cluster: &Cluster, record: &str, over: Value) -> Value {
+    let mut all = spec(cluster, 3, over);
     all["resolution"]["localZones"] = json!([{"name": "nas.home.arpa", "records": [record]}]);
     all
 }
@@ -29,7 +29,7 @@ async fn a_change_is_live_everywhere_at_once() -> Result<()> {
     on_cluster(|cluster| async move {
         Helm::Four.install().await?;
         let namespace = Namespace::create(&cluster, "push").await?;
-        let first = with_zone(&cluster.root, "@ A 192.0.2.1", json!({}));
+        let first = with_zone(&cluster, "@ A 192.0.2.1", json!({}));
         let subject = Subject::apply(&namespace, "home", &first).await?;
         subject.wait_ready().await?;
         let before = subject.wait_acknowledged("", LIVE_LIMIT).await?;
@@ -42,7 +42,7 @@ async fn a_change_is_live_everywhere_at_once() -> Result<()> {
 
         let start = Instant::now();
         subject
-            .change(&with_zone(&cluster.root, "@ A 192.0.2.2", json!({})))
+            .change(&with_zone(&cluster, "@ A 192.0.2.2", json!({})))
             .await?;
         subject.wait_acknowledged(&before, LIVE_LIMIT).await?;
         let taken = start.elapsed();
@@ -75,7 +75,7 @@ async fn a_canary_goes_first() -> Result<()> {
         let namespace = Namespace::create(&cluster, "canary").await?;
         let canary =
             json!({"rollout": {"config": {"strategy": "Canary", "canaryPods": 1, "window": "3s"}}});
-        let first = with_zone(&cluster.root, "@ A 192.0.2.1", canary.clone());
+        let first = with_zone(&cluster, "@ A 192.0.2.1", canary.clone());
         let subject = Subject::apply(&namespace, "home", &first).await?;
         subject.wait_ready().await?;
         let before = subject
@@ -84,7 +84,7 @@ async fn a_canary_goes_first() -> Result<()> {
 
         let start = Instant::now();
         subject
-            .change(&with_zone(&cluster.root, "@ A 192.0.2.2", canary))
+            .change(&with_zone(&cluster, "@ A 192.0.2.2", canary))
             .await?;
         tokio::time::sleep(Duration::from_millis(1800)).await;
         let changed = changed_pods(&subject, "192.0.2.2").await?;
@@ -114,14 +114,14 @@ async fn a_rejected_document_changes_nothing() -> Result<()> {
     on_cluster(|cluster| async move {
         Helm::Four.install().await?;
         let namespace = Namespace::create(&cluster, "reject").await?;
-        let good = with_zone(&cluster.root, "@ A 192.0.2.1", json!({}));
+        let good = with_zone(&cluster, "@ A 192.0.2.1", json!({}));
         let subject = Subject::apply(&namespace, "home", &good).await?;
         subject.wait_ready().await?;
         let restarts = subject.restarts().await?;
 
         // The API server cannot read records; a pod can.
         subject
-            .change(&with_zone(&cluster.root, "@ A 192.0.2.300", json!({})))
+            .change(&with_zone(&cluster, "@ A 192.0.2.300", json!({})))
             .await?;
         let (reason, message) = subject
             .wait_for("ConfigAccepted", "False", Duration::from_secs(10))
@@ -149,7 +149,7 @@ async fn a_rejected_document_changes_nothing() -> Result<()> {
         .await?;
 
         subject
-            .change(&with_zone(&cluster.root, "@ A 192.0.2.3", json!({})))
+            .change(&with_zone(&cluster, "@ A 192.0.2.3", json!({})))
             .await?;
         subject
             .wait_for("ConfigAccepted", "True", Duration::from_secs(10))

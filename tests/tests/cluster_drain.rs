@@ -90,7 +90,7 @@ async fn nothing_is_lost_when_pods_or_the_operator_end() -> Result<()> {
     on_cluster(|cluster| async move {
         Helm::Four.install().await?;
         let namespace = Namespace::create(&cluster, "drain").await?;
-        let subject = Subject::apply(&namespace, "home", &spec(&cluster.root, 2, json!({}))).await?;
+        let subject = Subject::apply(&namespace, "home", &spec(&cluster, 2, json!({}))).await?;
         subject.wait_ready().await?;
 
         let clients = [Client::start(&subject).await?, Client::start(&subject).await?];
@@ -106,7 +106,7 @@ async fn nothing_is_lost_when_pods_or_the_operator_end() -> Result<()> {
 
         // Back again, the operator takes up changes.
         let zone = json!({"resolution": {"localZones": [{"name": "nas.home.arpa", "records": ["@ A 192.0.2.7"]}]}});
-        subject.change(&spec(&cluster.root, 2, zone)).await?;
+        subject.change(&spec(&cluster, 2, zone)).await?;
         subject.wait_ready().await?;
         let answer = subject.connect().await?.ask("nas.home.arpa.", RecordType::A).await?;
         ensure!(answer.addresses.len() == 1, "{answer:?}");

@@ -68,7 +68,7 @@ async fn an_uninstall_leaves_resolvers_alone() -> Result<()> {
 
         // Another version of Helm installs it again, and the operator goes on where it was.
         Helm::Three.install().await?;
-        subject.change(&spec(&cluster.root, 1, json!({}))).await?;
+        subject.change(&spec(&cluster, 1, json!({}))).await?;
         subject.wait_ready().await
     })
     .await
@@ -78,7 +78,7 @@ async fn ready<'a>(cluster: &Cluster, namespace: &'a Namespace) -> Result<Subjec
     let zone = json!({"resolution": {"localZones": [
         {"name": "web.home.arpa", "records": [format!("@ A {}", pod_address("root").await?)]},
     ]}});
-    let subject = Subject::apply(namespace, "home", &spec(&cluster.root, 2, zone)).await?;
+    let subject = Subject::apply(namespace, "home", &spec(&cluster, 2, zone)).await?;
     subject.wait_ready().await?;
     Ok(subject)
 }

@@ -31,7 +31,7 @@ async fn every_stream_is_told_with_its_disposition_and_its_state() -> Result<()>
             "telemetry": {"traces": {"endpoint": format!("http://collector.{}.svc:4317", namespace.name), "sampleRatio": "1"}},
             "resolution": {"budget": {"totalTime": "3s"}},
         });
-        let subject = Subject::apply(&namespace, "home", &spec(&cluster.root, 1, traced)).await?;
+        let subject = Subject::apply(&namespace, "home", &spec(&cluster, 1, traced)).await?;
         subject.wait_ready().await?;
         let streams = make_streams(&subject).await?;
 
@@ -66,7 +66,7 @@ async fn make_streams(subject: &Subject<'_>) -> Result<usize> {
             streams += 1;
         }
     }
-    let none = first.ask("nothing.harbour.demo.", RecordType::A).await?;
+    let none = first.ask("nothing.river.demo.", RecordType::A).await?;
     ensure!(none.code == ResponseCode::NXDomain, "{none:?}");
     streams += 1;
 

@@ -90,7 +90,7 @@ impl Namespace {
             &["get", "events", "--sort-by=.lastTimestamp"],
             &[
                 "logs",
-                "--selector=app.kubernetes.io/name=weir-dataplane",
+                "--selector=app.kubernetes.io/component=dataplane",
                 "--tail=40",
                 "--prefix",
             ],

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use weir_crds::Resolver;
 
 use super::doh::DohClient;
-use super::eventually;
 use super::namespace::Namespace;
+use super::{Cluster, eventually};
 
 /// How long a `Resolver` gets to become ready: its pods are pulled, started and primed.
 pub const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -301,13 +301,15 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// A spec that recurses over the demo's internet, with this many pods; other fields are put over it.
+/// A spec that recurses over the demo's internet and validates, with this many pods; other fields are
+/// put over it.
 #[must_use]
-pub fn spec(root: &str, replicas: u32, over: Value) -> Value {
+pub fn spec(cluster: &Cluster, replicas: u32, over: Value) -> Value {
+    let (root, anchor) = (&cluster.root, &cluster.anchor);
     let mut spec = json!({
         "replicas": replicas,
         "resolution": {"rootHints": {"servers": [{"name": "a.root", "addresses": [root]}]}},
-        "dnssec": {"mode": "Off"},
+        "dnssec": {"trustAnchors": {"records": [anchor]}},
         "cache": {"size": "16Mi"},
         "rollout": {"config": {"strategy": "AtOnce"}, "drain": {"notice": "1s", "timeout": "5s"}},
     });
