@@ -44,6 +44,26 @@ async fn admission_names_the_field_and_what_to_change() -> Result<()> {
 }
 
 #[tokio::test]
+async fn admission_takes_every_example() -> Result<()> {
+    on_cluster(|cluster| async move {
+        Helm::Four.install().await?;
+        let namespace = Namespace::create(&cluster, "examples").await?;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+        let mut examples = 0;
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let example: Value = serde_saphyr::from_str(&fs::read_to_string(&path)?)?;
+            let refused = refusal(&cluster.client, &namespace.name, &example["spec"]).await?;
+            ensure!(refused.is_none(), "{}: {refused:?}", path.display());
+            examples += 1;
+        }
+        ensure!(examples > 0, "there are no examples");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn admission_knows_what_excludes_what() -> Result<()> {
     on_cluster(|cluster| async move {
         Helm::Four.install().await?;
