@@ -39,6 +39,15 @@ clean-demo: $(CLUSTER) ## remove the demo and, where it was started here, its cl
 test: check build-tests cluster-up images ## run every test, those on a real Kubernetes too
 	@tests/run.sh $(CLUSTER) $(IMAGE)
 
+.PHONY: fuzz
+TARGET ?= mesh_events
+SECONDS ?= 60
+fuzz: tools ## fuzz TARGET=upstream_reply, doh_query or mesh_events for SECONDS (needs a nightly compiler)
+	@bin="$${WEIR_CACHE:-$$HOME/.cache/weir}/cargo-fuzz"; \
+	test -x "$$bin/bin/cargo-fuzz" || env -u CARGO_BUILD_TARGET -u RUSTFLAGS cargo install --locked --root "$$bin" cargo-fuzz@0.13.2; \
+	cd tests/fuzz && env -u CARGO_BUILD_TARGET -u RUSTFLAGS PATH="$$bin/bin:$$PATH" RUSTUP_TOOLCHAIN=nightly \
+		cargo fuzz run --fuzz-dir . $(TARGET) -- -max_total_time=$(SECONDS) -timeout=10
+
 .PHONY: test-browsers
 test-browsers: tools ## Chromium and Firefox open a page by Weir's DoH (installs both browsers)
 	@for pair in chromium:chromium firefox-esr:firefox-esr ip:iproute2 unshare:util-linux; do \

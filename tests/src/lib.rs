@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod edge;
+pub mod fuzz;
 pub mod raw_h2;
 pub mod tidy;
 
