@@ -57,10 +57,10 @@ test-browsers: tools ## Chromium and Firefox open a page by Weir's DoH (installs
 	@unshare --net --mount $(RELEASE)/browsers
 
 .PHONY: check
-check: tools ## formatting and lints
+check: tools ## formatting, lints, and the tests of the cluster tool
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets --all-features -- -D warnings
-	@cd tests/cluster && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
+	@cd tests/cluster && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go test -v ./...
 
 .PHONY: build
 build: tools ## build the operator and the data plane
