@@ -59,7 +59,6 @@ pub struct ServingKey {
     certified: Arc<CertifiedKey>,
     fingerprint: String,
     not_after: i64,
-    pem: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl ServingKey {
@@ -92,7 +91,6 @@ impl ServingKey {
             certified: Arc::new(certified),
             fingerprint,
             not_after,
-            pem: None,
         })
     }
 
@@ -101,10 +99,7 @@ impl ServingKey {
     /// # Errors
     /// Which file, and what to change.
     pub fn read(chain: &Path, key: &Path) -> Result<Self, CertificateFault> {
-        let (chain, key) = (read_file(chain)?, read_file(key)?);
-        let mut parsed = Self::parse(&chain, &key)?;
-        parsed.pem = Some((chain, key));
-        Ok(parsed)
+        Self::parse(&read_file(chain)?, &read_file(key)?)
     }
 
     /// `sha256:` and the digest of the leaf in lower-case hexadecimal.
@@ -186,27 +181,45 @@ impl CertificateStore {
     pub fn current(&self) -> Arc<ServingKey> {
         self.current.load_full()
     }
+}
 
-    /// Reads the two files again and serves them if they hold another pair that is in order.
-    /// Returns whether anything changed.
+/// The two PEM files of a pair, read again when they change.
+#[derive(Debug)]
+pub struct CertificateFiles {
+    chain: PathBuf,
+    key: PathBuf,
+    /// What they held when they were last read, whatever became of it: a fault is told once.
+    last: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl CertificateFiles {
+    /// Watches these two files.
+    #[must_use]
+    pub fn new(chain: &Path, key: &Path) -> Self {
+        Self {
+            chain: chain.to_owned(),
+            key: key.to_owned(),
+            last: None,
+        }
+    }
+
+    /// The pair, if the files hold something else than when they were last read. Reading by
+    /// content finds every kind of change, the swapped link of a mounted Secret included.
     ///
     /// # Errors
-    /// What is wrong with the files; what was served before goes on being served.
-    pub fn reload(&self, chain: &Path, key: &Path) -> Result<bool, CertificateFault> {
-        let (chain, key) = (read_file(chain)?, read_file(key)?);
-        let current = self.current.load();
-        if current
-            .pem
+    /// What is wrong with what they hold now.
+    pub fn changed(&mut self) -> Result<Option<ServingKey>, CertificateFault> {
+        let (chain, key) = (read_file(&self.chain)?, read_file(&self.key)?);
+        if self
+            .last
             .as_ref()
-            .is_some_and(|(kept, secret)| *kept == chain && *secret == key)
+            .is_some_and(|(old, secret)| *old == chain && *secret == key)
         {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut fresh = ServingKey::parse(&chain, &key)?;
-        let changed = fresh.fingerprint != current.fingerprint;
-        fresh.pem = Some((chain, key));
-        self.replace(fresh);
-        Ok(changed)
+        let parsed = ServingKey::parse(&chain, &key);
+        self.last = Some((chain, key));
+        parsed.map(Some)
     }
 }
 

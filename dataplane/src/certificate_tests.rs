@@ -58,25 +58,28 @@ fn an_expired_certificate_is_refused() {
 }
 
 #[test]
-fn a_bad_reload_keeps_what_is_served() {
+fn a_bad_change_keeps_what_is_served() {
     let folder = folder();
     std::fs::create_dir_all(&folder).unwrap();
     let (chain_path, key_path) = (folder.join("c"), folder.join("k"));
     let (chain, key) = pair("one.example");
     std::fs::write(&chain_path, &chain).unwrap();
     std::fs::write(&key_path, &key).unwrap();
-    let store = CertificateStore::new(ServingKey::read(&chain_path, &key_path).unwrap());
+    let mut files = CertificateFiles::new(&chain_path, &key_path);
+    let store = CertificateStore::new(files.changed().unwrap().unwrap());
     let first = store.current().fingerprint().to_owned();
-    assert!(!store.reload(&chain_path, &key_path).unwrap());
+    assert!(files.changed().unwrap().is_none());
     let (other_chain, other_key) = pair("two.example");
     std::fs::write(&chain_path, &other_chain).unwrap();
     assert!(matches!(
-        store.reload(&chain_path, &key_path),
+        files.changed(),
         Err(CertificateFault::KeyMismatch)
     ));
+    // The same fault is not told twice, and what was served goes on.
+    assert!(files.changed().unwrap().is_none());
     assert_eq!(store.current().fingerprint(), first);
     std::fs::write(&key_path, &other_key).unwrap();
-    assert!(store.reload(&chain_path, &key_path).unwrap());
+    store.replace(files.changed().unwrap().unwrap());
     assert_ne!(store.current().fingerprint(), first);
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -5,7 +5,12 @@
 //! arrived is collected, then everything is answered, so that the kernel is entered once for many
 //! answers.
 
+pub mod books;
+pub mod connection;
 pub mod frame_limits;
 pub mod frame_meter;
+pub mod lookup;
 pub mod request;
 pub mod response;
+pub mod stream;
+pub mod streams;

@@ -46,15 +46,11 @@ pub enum Note {
         stream: StreamKey,
         /// Why.
         cause: CloseCause,
-        /// The worker that was asked.
-        owner: u16,
     },
     /// All of an answer was handed to the connection.
     Written {
         /// The stream.
         stream: StreamKey,
-        /// The worker that was asked.
-        owner: u16,
     },
     /// Something for the mesh as it is: a reply, a failure, new settings, a prefetch.
     Event(Event),

@@ -1,4 +1,7 @@
 //! What the data plane tells about itself: metrics, logs and traces.
 
+pub mod book;
 pub mod cell;
 pub mod metric;
+pub mod record;
+pub mod sample;

@@ -62,7 +62,7 @@ async fn new_handshakes_see_the_new_certificate() -> Result<()> {
         let subject = Subject::apply(&namespace, "home", &with_secret(&cluster)).await?;
         subject.wait_ready().await?;
         let restarts = subject.restarts().await?;
-        let old = connect(&subject, &authority).await?;
+        let mut old = connect(&subject, &authority).await?;
         ensure!(old.certificate == first, "another certificate is served");
         old.ask("www.harbour.demo.", RecordType::A).await?;
 

@@ -31,6 +31,8 @@ pub enum HttpFault {
     Denied,
     /// 404: no endpoint has this path.
     Path,
+    /// 421: this listener does not serve the host.
+    Authority,
     /// 405: neither GET nor HEAD nor POST.
     Method,
     /// 408: the body did not arrive in time.
@@ -61,6 +63,7 @@ impl HttpFault {
             | Self::Message => Code::BAD_REQUEST,
             Self::Denied => Code::FORBIDDEN,
             Self::Path => Code::NOT_FOUND,
+            Self::Authority => Code::MISDIRECTED_REQUEST,
             Self::Method => Code::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => Code::REQUEST_TIMEOUT,
             Self::BodyLength => Code::PAYLOAD_TOO_LARGE,
@@ -84,6 +87,7 @@ impl HttpFault {
             Self::Message => "send a whole DNS query, with QR clear and nothing behind it\n",
             Self::Denied => "this client may not ask here\n",
             Self::Path => "no DNS-over-HTTPS endpoint has this path\n",
+            Self::Authority => "this resolver does not serve that host\n",
             Self::Method => "use GET, HEAD or POST (RFC 8484, 4.1)\n",
             Self::BodyTimeout => "send the body without delay\n",
             Self::BodyLength => "send a DNS query of at most 4096 octets\n",

@@ -15,8 +15,9 @@ use super::cell::{BOUNDS, Cell, Durations, Row, Table};
 /// HTTP methods, as labels.
 pub const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "other"];
 /// HTTP statuses, as labels.
-pub const CODES: [&str; 13] = [
-    "200", "400", "403", "404", "405", "408", "413", "414", "415", "429", "500", "503", "other",
+pub const CODES: [&str; 14] = [
+    "200", "400", "403", "404", "405", "408", "413", "414", "415", "421", "429", "500", "503",
+    "other",
 ];
 /// Record types that are told apart; their numbers are in [`record_type_index`].
 pub const RECORD_TYPES: [&str; 14] = [
@@ -108,10 +109,11 @@ pub const fn code_index(status: u16) -> usize {
         413 => 6,
         414 => 7,
         415 => 8,
-        429 => 9,
-        500 => 10,
-        503 => 11,
-        _ => 12,
+        421 => 9,
+        429 => 10,
+        500 => 11,
+        503 => 12,
+        _ => 13,
     }
 }
 
@@ -122,7 +124,7 @@ pub const fn code_index(status: u16) -> usize {
     reason = "each field is documented by the help text of its metric below"
 )]
 pub struct WorkerMetrics {
-    pub requests: Table<4, 13>,
+    pub requests: Table<4, 14>,
     pub queries: Table<14, 7>,
     pub origins: Row<7>,
     pub streams: Cell,

@@ -1,0 +1,165 @@
+//! Takes pushes: `PUT /config` over HTTP/2 and mutual TLS. Answers 200 with what is live, or 422
+//! with what to change; nothing that was live is lost by a document that is refused. `GET /state`
+//! says what is live.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Method, Request, Response, StatusCode};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use weir_config::Problem;
+use weir_config::push::{Applied, Push, Rejected};
+
+/// Connections served at once; there is one operator.
+const CONNECTIONS_MAX: usize = 8;
+/// Handshake, and then the whole of one push.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The life of a connection.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Octets of one push; a ConfigMap holds at most 1 MiB.
+const PUSH_MAX: usize = 4 << 20;
+
+/// What a push is handed to.
+pub trait Apply: Send + Sync + 'static {
+    /// Makes a document live, or says what to change.
+    ///
+    /// # Errors
+    /// What to change; nothing has changed.
+    fn apply(&self, push: Push) -> Result<Applied, Rejected>;
+
+    /// What is live, as JSON.
+    fn state(&self) -> String;
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, target: Arc<dyn Apply>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let Ok((io, peer)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (tls, target) = (TlsAcceptor::from(Arc::clone(&tls)), Arc::clone(&target));
+        tokio::spawn(async move {
+            let connection = connection(io, tls, target);
+            match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "admin connection ended"),
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn connection(
+    io: TcpStream,
+    tls: TlsAcceptor,
+    target: Arc<dyn Apply>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let io = tokio::time::timeout(TIMEOUT, tls.accept(io)).await??;
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(4)
+        .max_header_list_size(16 * 1024)
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(1 << 20);
+    let mut connection = tokio::time::timeout(TIMEOUT, builder.handshake(io)).await??;
+    while let Some(stream) = connection.accept().await {
+        let (request, respond) = stream?;
+        let target = Arc::clone(&target);
+        tokio::spawn(async move { exchange(request, respond, target).await });
+    }
+    Ok(())
+}
+
+async fn exchange(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    target: Arc<dyn Apply>,
+) {
+    let (parts, body) = request.into_parts();
+    let body = match tokio::time::timeout(TIMEOUT, read(body)).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => return answer(&mut respond, StatusCode::PAYLOAD_TOO_LARGE, String::new()),
+        Ok(Err(_)) => return,
+        Err(_) => return respond.send_reset(Reason::CANCEL),
+    };
+    let (status, body) = match (&parts.method, parts.uri.path()) {
+        (&Method::PUT, "/config") => push(&body, target.as_ref()),
+        (&Method::GET, "/state") => (StatusCode::OK, target.state()),
+        (_, "/config" | "/state") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
+        _ => (StatusCode::NOT_FOUND, String::new()),
+    };
+    answer(&mut respond, status, body);
+}
+
+async fn read(mut body: RecvStream) -> Result<Option<BytesMut>, h2::Error> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        if whole.len() + piece.len() > PUSH_MAX {
+            return Ok(None);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Some(whole))
+}
+
+/// Reads a push and hands it over.
+fn push(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
+    let outcome = match read_push(body) {
+        Ok(push) => target.apply(push),
+        Err(problem) => Err(Rejected {
+            revision: String::new(),
+            field: problem.field,
+            message: problem.message,
+        }),
+    };
+    let (status, text) = match &outcome {
+        Ok(applied) => (StatusCode::OK, serde_json::to_string(applied)),
+        Err(rejected) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            serde_json::to_string(rejected),
+        ),
+    };
+    // The documents have string keys only, so that writing them does not fail.
+    text.map_or((StatusCode::INTERNAL_SERVER_ERROR, String::new()), |text| {
+        (status, text)
+    })
+}
+
+/// A push of a form that this version does not know is refused with the path of the field.
+fn read_push(body: &[u8]) -> Result<Push, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+        let path = fault.path().to_string();
+        let field = if path == "." { String::new() } else { path };
+        Problem {
+            field,
+            message: fault.inner().to_string(),
+        }
+    })
+}
+
+fn answer(respond: &mut SendResponse<Bytes>, status: StatusCode, body: String) {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    let json = http::HeaderValue::from_static("application/json");
+    head.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    // The answer is small and the operator reads it; a peer that is gone has no one to be told.
+    if let Ok(mut send) = respond.send_response(head, body.is_empty())
+        && !body.is_empty()
+    {
+        let _ = send.send_data(body.into(), true);
+    }
+}
