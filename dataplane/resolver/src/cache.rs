@@ -3,6 +3,7 @@
 //! Owns what may be asked of them and stored in them. Shared by every worker; each shard is locked for one
 //! lookup at a time; bounded by octets. Reads no clock and draws no numbers: time and seed are handed in.
 
+pub mod denial;
 mod entry;
 mod hit;
 pub mod keys;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::answer::{Answer, ResponseCode, Security};
+use crate::cache::denial::DenialCache;
 use crate::cache::keys::KeyCache;
 use crate::cache::message::{Want, expired_ttl};
 use crate::cache::rrset::{NewRrset, Put, Times, key_of};
@@ -39,6 +41,7 @@ pub use trust::Trust;
 pub struct Cache {
     store: Store,
     keys: KeyCache,
+    denials: DenialCache,
 }
 
 impl Default for Cache {
@@ -55,6 +58,7 @@ impl Cache {
         Self {
             store: Store::new(size, seed),
             keys: KeyCache::default(),
+            denials: DenialCache::default(),
         }
     }
 
@@ -62,6 +66,12 @@ impl Cache {
     #[must_use]
     pub const fn keys(&self) -> &KeyCache {
         &self.keys
+    }
+
+    /// Validated denials.
+    #[must_use]
+    pub const fn denials(&self) -> &DenialCache {
+        &self.denials
     }
 
     /// Answers a repeated question by appending the whole message to `out`; see [`Hit`].
@@ -244,6 +254,7 @@ impl Cache {
     /// Forgets a name, and with `subtree` everything below it; says how many entries that were.
     pub fn flush(&self, name: &Name, subtree: bool) -> usize {
         self.keys.forget(name, subtree);
+        self.denials.forget(name, subtree);
         if subtree {
             return self.remove_if(|entry| is_within(entry, name));
         }

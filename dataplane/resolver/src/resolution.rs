@@ -13,7 +13,7 @@ use crate::outcome::{Input, Outcome};
 use crate::program::Program;
 use crate::question::{Question, StateKind};
 use crate::settings::DnssecMode;
-use crate::validate::{Validation, Verdict};
+use crate::validate::{Validation, Verdict, synthesis};
 
 /// The work of a mesh state in production.
 #[derive(Debug)]
@@ -43,6 +43,15 @@ impl Resolution {
             && context.settings.dnssec.mode != DnssecMode::Off
             && answer.security == Security::Unchecked
             && answer.rcode != ResponseCode::SERVFAIL
+    }
+
+    /// Whether cached denials may answer (RFC 8198): not those who check themselves, nor to renew something.
+    fn may_synthesise(&self, context: &Context<'_>) -> bool {
+        let (now, settings) = (context.now, context.settings);
+        self.validates
+            && !context.skip_cache
+            && settings.dnssec.mode == DnssecMode::Validate
+            && context.cache.verdict(now, &self.question).is_none()
     }
 
     fn finish(&mut self, answer: Answer) -> Outcome {
@@ -84,6 +93,12 @@ impl Program for Resolution {
     }
 
     fn step(&mut self, context: &mut Context<'_>, input: Input<'_>) -> Outcome {
+        if let Input::Start = input
+            && self.may_synthesise(context)
+            && let Some(answer) = synthesis::answer(&self.question, context)
+        {
+            return self.finish(answer);
+        }
         let mut next = match &mut self.validation {
             Some(validation) => Next::Judged(validation.step(context, input)),
             None => Next::Iterated(self.iteration.step(context, input)),

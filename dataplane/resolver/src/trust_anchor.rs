@@ -3,11 +3,12 @@
 //! Owns the choice of the trust anchor for a name among the configured ones (RFC 4035, 5) and the negative ones
 //! (RFC 7646), and the anchors of the root that IANA publishes. Never verifies anything.
 
+use crate::forward;
 use crate::name::Name;
 use crate::rdata::{Ds, key_tag};
 use crate::rrset::RdataList;
-use crate::settings::{DnssecSettings, TrustAnchor};
-use crate::time::UnixTime;
+use crate::settings::{DnssecSettings, Settings, TrustAnchor};
+use crate::time::{Now, UnixTime};
 
 /// DS record data of the root's key signing key of 2017.
 const ROOT_20326: [u8; 36] = [
@@ -41,6 +42,15 @@ pub enum Anchor {
     Negative(Name),
     /// A trust anchor of this zone lies nearest.
     Positive(Name),
+}
+
+/// What holds for a name. Upstream zones that are not to be validated count as negative trust anchors.
+#[must_use]
+pub fn nearest(settings: &Settings, now: Now, name: &Name) -> Anchor {
+    match forward::upstream_zone(&settings.resolution, name, &[]) {
+        Some((_, zone)) if !zone.validate => Anchor::Negative(zone.name.clone()),
+        _ => closest(&settings.dnssec, now.unix, name),
+    }
 }
 
 /// The anchor nearest above `name`, or at it. At the same name a negative one goes before.
@@ -101,7 +111,7 @@ mod tests {
     use hickory_proto::dnssec::{DigestType, PublicKey, TrustAnchors};
 
     use super::*;
-    use crate::settings::{NegativeTrustAnchor, Settings};
+    use crate::settings::NegativeTrustAnchor;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()

@@ -12,8 +12,10 @@ pub mod phase;
 pub mod role;
 pub mod sentinel;
 pub mod signature;
+pub mod synthesis;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
 use crate::cache::keys::ZoneKeys;
@@ -328,6 +330,7 @@ impl Validation {
         let mut places: Vec<(usize, u32)> = verified.copied().collect();
         places.sort_unstable();
         places.dedup_by_key(|(place, _)| *place);
+        self.remember_denials(context);
         answer.authority = self.clean(&self.answer.authority, &places, context);
         answer.additional = self.clean(&self.answer.additional, &[], context);
         if sentinel::fails(&self.question, context.settings) {
@@ -337,6 +340,20 @@ impl Validation {
             return failed;
         }
         answer
+    }
+
+    /// Keeps what was proven absent, for questions to come.
+    fn remember_denials(&self, context: &Context<'_>) {
+        let (now, epoch) = (context.now.instant, context.settings.epoch);
+        for (keys, denial) in &self.denials {
+            for (place, ttl) in denial.verified() {
+                if let Some(rrset) = self.answer.authority.get(*place) {
+                    let ttl = Duration::from_secs(u64::from(*ttl));
+                    let denials = context.cache.denials();
+                    denials.add(now, epoch, &keys.zone, rrset, ttl);
+                }
+            }
+        }
     }
 
     /// The parts of a section that verify without asking anybody: those that did, and others of zones whose keys
@@ -427,8 +444,8 @@ fn signer_of<'a>(
     context: &Context<'_>,
 ) -> Option<Name> {
     let lowest = above_cut(name, at_parent);
-    let anchor = trust_anchor::closest(&context.settings.dnssec, context.now.unix, &lowest);
-    let Anchor::Positive(anchor) = anchor else {
+    let Anchor::Positive(anchor) = trust_anchor::nearest(context.settings, context.now, &lowest)
+    else {
         return None;
     };
     rrsets
@@ -622,6 +639,25 @@ mod tests {
                 }
             }
             panic!("no verdict on {question:?}");
+        }
+
+        fn synthesise(&self, owner: &str, record_type: RecordType) -> Option<Answer> {
+            let mut context = Context {
+                now: Now {
+                    instant: Instant::ORIGIN,
+                    unix: UnixTime(DATE),
+                },
+                settings: &self.settings,
+                cache: &self.cache,
+                infra: &Infra::default(),
+                random: &mut Random::from_seed([7, 7]),
+                budget: &mut Budget::new(&self.settings),
+                depth: 0,
+                pressure: false,
+                skip_cache: false,
+                requests: &mut Vec::new(),
+            };
+            synthesis::answer(&ask(owner, record_type), &mut context)
         }
 
         fn check(&mut self, owner: &str, record_type: RecordType, answer: Answer) -> Answer {
@@ -825,6 +861,79 @@ mod tests {
         }
         let answer = world.check("c.example", A, negative(ResponseCode::NXDOMAIN, vec![soa]));
         assert_bogus(&answer, ExtendedError::NSEC_MISSING);
+    }
+
+    #[test]
+    fn validated_denials_answer_other_questions() {
+        let mut world = World::new();
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let soa = world.example.sign(rrset(
+            "example",
+            RecordType::SOA,
+            &[b"\0\0aaaabbbbccccddddeeee"],
+        ));
+        let proof = vec![
+            soa.clone(),
+            world.example.nsec("example", "a.example", apex),
+            world.example.nsec("b.example", "d.example", &[A]),
+        ];
+        assert!(world.synthesise("c.example", A).is_none());
+        world.check("c.example", A, negative(ResponseCode::NXDOMAIN, proof));
+        let other = world.synthesise("x.cc.example", A).unwrap();
+        assert_eq!(
+            (other.rcode, other.security),
+            (ResponseCode::NXDOMAIN, Security::Secure)
+        );
+        assert_eq!(other.authority.len(), 3);
+        let other = world.synthesise("b.example", RecordType::MX).unwrap();
+        assert_eq!(
+            (other.rcode, other.authority.len()),
+            (ResponseCode::NOERROR, 2)
+        );
+        for (owner, record_type) in [
+            ("b.example", A),
+            ("e.example", A),
+            ("a.example", A),
+            ("example", RecordType::DS),
+            ("c.test", A),
+        ] {
+            assert!(world.synthesise(owner, record_type).is_none(), "{owner}");
+        }
+        world.settings.dnssec.aggressive_nsec = false;
+        assert!(world.synthesise("x.cc.example", A).is_none());
+        world.settings.dnssec.aggressive_nsec = true;
+        world
+            .settings
+            .dnssec
+            .negative_trust_anchors
+            .push(NegativeTrustAnchor {
+                name: name("cc.example"),
+                expires_at: None,
+            });
+        assert!(world.synthesise("x.cc.example", A).is_none());
+    }
+
+    #[test]
+    fn validated_nsec3_denials_answer_other_questions() {
+        for (flags, hits) in [(0, true), (1, false)] {
+            let mut world = World::new();
+            let apex = &[RecordType::NS, RecordType::SOA];
+            let soa = world.example.sign(rrset(
+                "example",
+                RecordType::SOA,
+                &[b"\0\0aaaabbbbccccddddeeee"],
+            ));
+            let proof = vec![
+                soa,
+                world.example.nsec3("example", 0, apex, flags),
+                world.example.nsec3("c.example", 1, &[], flags),
+                world.example.nsec3("*.example", 1, &[], flags),
+            ];
+            world.check("c.example", A, negative(ResponseCode::NXDOMAIN, proof));
+            assert_eq!(world.synthesise("x.c.example", A).is_some(), hits);
+            assert_eq!(world.synthesise("example", RecordType::MX).is_some(), hits);
+            assert!(world.synthesise("example", RecordType::NS).is_none());
+        }
     }
 
     #[test]

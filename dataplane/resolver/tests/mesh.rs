@@ -986,7 +986,11 @@ fn o8_who_may_not_ask_is_told_so() {
     let mut bench = Bench::new(|settings| {
         settings.access_control = [("10.0.0.0", 8), ("10.1.0.0", 16), ("10.2.0.0", 16)]
             .into_iter()
-            .zip([AccessAction::Allow, AccessAction::Deny, AccessAction::Refuse])
+            .zip([
+                AccessAction::Allow,
+                AccessAction::Deny,
+                AccessAction::Refuse,
+            ])
             .map(|((address, length), action)| AccessRule {
                 prefix: Prefix {
                     address: address.parse().unwrap(),

@@ -17,7 +17,9 @@ use crate::question::{Question, StateKind};
 use crate::rrset::{Class, RecordType, Rrset};
 use crate::trust_anchor::{self, Anchor};
 use crate::validate::delegation::{DsFound, Entrances, read_dnskey, read_ds};
+use crate::validate::denial::Delegation;
 use crate::validate::signature::Policy;
+use crate::validate::synthesis;
 
 /// What is known of the zone that a name lies in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Chain {
         if self.open.is_some() {
             return None;
         }
-        let anchor = match trust_anchor::closest(&context.settings.dnssec, context.now.unix, name) {
+        let anchor = match trust_anchor::nearest(context.settings, context.now, name) {
             Anchor::None => return Some(Zone::Indeterminate),
             Anchor::Negative(_) => return Some(Zone::Insecure(None)),
             Anchor::Positive(zone) => zone,
@@ -83,6 +85,18 @@ impl Chain {
                 Some(ZoneStatus::Insecure(error)) => return Some(Zone::Insecure(error)),
                 Some(ZoneStatus::Bogus(error)) => return Some(Zone::Bogus(error)),
                 None => {
+                    if let Some((known, ttl)) = synthesis::no_ds(&step, &keys.zone, context) {
+                        let status = match known {
+                            Delegation::Unsigned(error) => ZoneStatus::Insecure(error),
+                            Delegation::Inside => ZoneStatus::Inside,
+                            Delegation::Missing(error) => ZoneStatus::Bogus(error),
+                        };
+                        self.learn(&step, status.clone(), Some(ttl), Duration::ZERO, context);
+                        match status {
+                            ZoneStatus::Insecure(error) => return Some(Zone::Insecure(error)),
+                            _ => continue,
+                        }
+                    }
                     self.need(Need::Ds(step, keys), StateKind::Validation, context);
                     return None;
                 }

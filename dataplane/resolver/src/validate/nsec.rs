@@ -12,7 +12,8 @@ use crate::rrset::{RecordType, Rrset};
 /// One verified NSEC record.
 #[derive(Clone, Debug)]
 pub struct NsecRecord {
-    owner: Name,
+    /// The name that it is about.
+    pub owner: Name,
     next: Name,
     rrset: Arc<Rrset>,
 }
@@ -68,7 +69,8 @@ impl NsecRecord {
     }
 
     /// The nearest ancestor of a denied name that exists.
-    fn closest_encloser(&self, name: &Name) -> Name {
+    #[must_use]
+    pub fn closest_encloser(&self, name: &Name) -> Name {
         let by_owner = name.common_ancestor(&self.owner);
         let by_next = name.common_ancestor(&self.next);
         if by_owner.label_count() > by_next.label_count() {

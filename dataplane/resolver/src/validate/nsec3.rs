@@ -370,6 +370,23 @@ fn lacks(record: &Nsec3Record, name: &Name, record_type: RecordType) -> bool {
     !record.is_delegation()
 }
 
+/// The first label of the NSEC3 owner of `name`, in lower case.
+#[must_use]
+pub fn hash_label(salt: &[u8], iterations: u16, name: &Name) -> Option<Vec<u8>> {
+    let digest = Digest::iterated(salt, name.as_wire(), DigestType::SHA1, iterations).ok()?;
+    let (mut bits, mut count, mut label) = (0u32, 0u32, Vec::new());
+    for &octet in digest.as_ref() {
+        bits = (bits << 8 | u32::from(octet)) & 0xfff;
+        count += 8;
+        while count >= 5 {
+            count -= 5;
+            let digit = usize::try_from(bits >> count & 31).ok()?;
+            label.push(*b"0123456789abcdefghijklmnopqrstuv".get(digit)?);
+        }
+    }
+    Some(label)
+}
+
 /// The hash that the first label of an NSEC3 owner spells in base 32 with extended hex alphabet (RFC 4648, 7).
 fn decode_hash(label: &[u8]) -> Option<Hash> {
     let mut hash = [0u8; HASH_OCTETS];
