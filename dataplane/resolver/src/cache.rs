@@ -233,11 +233,27 @@ impl Cache {
     }
 
     /// The fresh NS RRset of the closest zone that `name` lies in; `name` itself may be its apex.
+    ///
+    /// One below a delegation that has expired does not count: the parent may have dropped it since (ghost
+    /// domains).
     #[must_use]
     pub fn delegation(&self, now: Now, name: &Name, class: Class) -> Option<Arc<Rrset>> {
-        ancestors(name)
-            .find_map(|ancestor| self.rrset(now, &ancestor, RecordType::NS, class))
-            .map(|found| found.rrset)
+        let mut closest = None;
+        for ancestor in ancestors(name) {
+            let wire = ancestor.as_wire();
+            let held = self.store.with(wire, |shard, hash| {
+                let key = key_of(wire, hash, RecordType::NS, class);
+                rrset::look(shard, seconds(now), &key)
+            });
+            match held.unwrap_or_default() {
+                rrset::Held::Fresh(set) => {
+                    closest.get_or_insert(set);
+                }
+                rrset::Held::Expired => closest = None,
+                rrset::Held::Nothing => {}
+            }
+        }
+        closest
     }
 
     /// Forgets expired NS RRsets from `zone` up to below `top`: a referral has gone past them.

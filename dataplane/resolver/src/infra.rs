@@ -4,6 +4,7 @@
 //! generations, and the older one is dropped whole when the younger is full, so that what was used
 //! lately stays. Never decides whom to ask: `iterate` does, from a `View`.
 
+mod glue;
 pub mod round_trip;
 mod server;
 
@@ -12,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::glue::Glue;
 use self::round_trip::RoundTrip;
 use self::server::Server;
 use crate::name::Name;
@@ -28,6 +30,7 @@ const GENERATION_MAX: usize = 2048;
 #[derive(Debug)]
 pub struct Infra {
     shards: Vec<Mutex<Shard>>,
+    glue: Mutex<Glue>,
     generation_max: usize,
 }
 
@@ -99,6 +102,7 @@ impl Infra {
     pub fn bounded(servers_max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            glue: Mutex::default(),
             generation_max: (servers_max / (SHARDS * 2)).max(1),
         }
     }
@@ -204,6 +208,25 @@ impl Infra {
         self.note(now, ttl, server, |facts| facts.note_lame(zone, lame));
     }
 
+    /// A parent gave these addresses of a name server; they hold for `ttl`.
+    pub fn note_glue(
+        &self,
+        now: Instant,
+        ttl: Duration,
+        name: &Name,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) {
+        let mut glue = self.glue.lock().unwrap_or_else(PoisonError::into_inner);
+        glue.note(now, now.after(ttl), name, addresses, self.generation_max);
+    }
+
+    /// The addresses of a name server that parents gave.
+    #[must_use]
+    pub fn glue(&self, now: Instant, name: &Name) -> Vec<IpAddr> {
+        let glue = self.glue.lock().unwrap_or_else(PoisonError::into_inner);
+        glue.get(now, name)
+    }
+
     /// Takes a round trip for measured.
     pub fn set_round_trip(
         &self,
@@ -289,6 +312,22 @@ mod tests {
         }
         assert!(infra.len() <= 320, "{}", infra.len());
         assert!(!infra.view(at(0), used, &Name::root()).keeps_case);
+    }
+
+    #[test]
+    fn glue_expires_and_adds_up() {
+        let infra = Infra::default();
+        let name = Name::from_text("ns.example").unwrap();
+        let give = |seconds, address: &str| {
+            let addresses = [address.parse().unwrap()].into_iter();
+            infra.note_glue(at(seconds), TTL, &name, addresses);
+        };
+        give(0, "192.0.2.1");
+        give(1, "2001:db8::1");
+        assert_eq!(infra.glue(at(900), &name).len(), 2);
+        assert!(infra.glue(at(901), &name).is_empty());
+        give(1000, "192.0.2.2");
+        assert_eq!(infra.glue(at(1000), &name).len(), 1);
     }
 
     #[test]

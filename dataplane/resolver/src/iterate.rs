@@ -14,6 +14,7 @@
 
 pub mod alias;
 pub mod classify;
+pub mod conclude;
 pub mod delegation;
 pub mod expect;
 pub mod minimise;

@@ -145,6 +145,27 @@ pub(crate) fn forget_expired(shard: &mut Shard, now: u32, key: &Key<'_>) {
     }
 }
 
+/// What is there under a key.
+#[derive(Debug, Default)]
+pub(crate) enum Held {
+    /// An RRset with time left.
+    Fresh(Arc<Rrset>),
+    /// One without.
+    Expired,
+    /// None.
+    #[default]
+    Nothing,
+}
+
+/// Whether there is an RRset, and whether it has expired.
+pub(crate) fn look(shard: &mut Shard, now: u32, key: &Key<'_>) -> Held {
+    match get(shard, now, key) {
+        Some(found) => Held::Fresh(found.rrset),
+        None if shard.find(key).is_some() => Held::Expired,
+        None => Held::Nothing,
+    }
+}
+
 /// A fresh RRset.
 pub(crate) fn get(shard: &mut Shard, now: u32, key: &Key<'_>) -> Option<CachedRrset> {
     let at = shard.find(key)?;

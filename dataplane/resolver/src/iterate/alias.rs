@@ -15,9 +15,6 @@ pub enum AliasError {
     /// The chain comes back to a name that it has been at.
     #[error("the aliases form a loop")]
     Loop,
-    /// A DNAME makes a name of more than 255 octets (RFC 6672, 2.2: YXDOMAIN).
-    #[error("the name that a DNAME leads to is too long")]
-    TooLong,
     /// An alias without a readable target.
     #[error("an alias has no readable target")]
     Unreadable,
@@ -30,28 +27,30 @@ pub struct Chain {
     pub rrsets: Vec<Arc<Rrset>>,
     /// The name that the last alias leads to; none without an alias.
     pub target: Option<Name>,
-    /// Whether the last RRset is of the type asked for.
+    /// Whether the last RRset is of the type asked for, or an alias to itself, which nothing follows.
     pub complete: bool,
+    /// Whether the last RRset is a DNAME that makes a name of more than 255 octets (RFC 6672, 2.2).
+    pub too_long: bool,
 }
 
-/// The CNAME that `dname` stands for at `name` (RFC 6672, 3.1).
+/// The CNAME that `dname` stands for at `name` (RFC 6672, 3.1); none when its target is too long.
 ///
 /// # Errors
-/// When the target is too long or cannot be read.
-pub fn synthesise(dname: &Rrset, name: &Name) -> Result<Rrset, AliasError> {
+/// When the target cannot be read.
+pub fn synthesise(dname: &Rrset, name: &Name) -> Result<Option<Rrset>, AliasError> {
     let target = dname.rdata.iter().next().and_then(rdata::target);
     let target = target.ok_or(AliasError::Unreadable)?;
-    let target = name
-        .substitute(&dname.owner, &target)
-        .map_err(|_| AliasError::TooLong)?;
-    Ok(Rrset {
+    let Ok(target) = name.substitute(&dname.owner, &target) else {
+        return Ok(None);
+    };
+    Ok(Some(Rrset {
         owner: name.clone(),
         record_type: RecordType::CNAME,
         class: dname.class,
         ttl: dname.ttl,
         rdata: RdataList::new([target.as_wire()]),
         signatures: RdataList::default(),
-    })
+    }))
 }
 
 /// The target of a CNAME RRset.
@@ -112,6 +111,10 @@ pub fn walk(
         let Some(target) = follow(section, &at, class, zone, &mut chain)? else {
             return Ok(chain);
         };
+        if target == at {
+            chain.complete = true;
+            return Ok(chain);
+        }
         if visited.contains(&target) {
             return Err(AliasError::Loop);
         }
@@ -142,7 +145,10 @@ fn follow(
         if !known {
             chain.rrsets.push(Arc::new(dname.clone()));
         }
-        let cname = synthesise(dname, at)?;
+        let Some(cname) = synthesise(dname, at)? else {
+            chain.too_long = true;
+            return Ok(None);
+        };
         let target = cname_target(&cname);
         chain.rrsets.push(Arc::new(cname));
         return Ok(target);

@@ -17,6 +17,8 @@ pub enum ReplyKind {
     Answer(Chain),
     /// The chain ends with an alias whose target is to be asked for next.
     Alias(Chain),
+    /// The chain ends with a DNAME that makes too long a name.
+    TooLong(Chain),
     /// The name exists, the type does not (RFC 2308, 2.2).
     NoData,
     /// The name does not exist (RFC 2308, 2.1).
@@ -87,6 +89,9 @@ pub fn classify(reply: &Reply, asked: &Asked<'_>) -> ReplyKind {
         Ok(chain) => chain,
         Err(error) => return ReplyKind::Unusable(Unusable::Alias(error)),
     };
+    if chain.too_long {
+        return ReplyKind::TooLong(chain);
+    }
     if rcode == ResponseCode::YXDOMAIN {
         return ReplyKind::Unusable(Unusable::Error(rcode));
     }

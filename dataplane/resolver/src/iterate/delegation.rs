@@ -208,6 +208,22 @@ impl Delegation {
         }
     }
 
+    /// Adds the addresses that parents gave for its servers; says whether there was a new one.
+    pub fn add_remembered_glue(&mut self, context: &Context<'_>) -> bool {
+        let before = self.addresses.len();
+        let names: Vec<Name> = self
+            .servers
+            .iter()
+            .map(|server| server.name.clone())
+            .collect();
+        for name in names {
+            for address in context.infra.glue(context.now.instant, &name) {
+                self.add_socket(SocketAddr::new(address, PORT), Transport::Udp, context);
+            }
+        }
+        self.addresses.len() > before
+    }
+
     /// A lookup that this delegation waited for has ended.
     pub fn looked_up(&mut self, question: &Question, found: &[&Rrset], context: &Context<'_>) {
         let lookup = if found.is_empty() {

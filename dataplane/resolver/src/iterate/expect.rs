@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::fetch::FetchPlan;
+use crate::iterate::alias::Chain;
 use crate::name::Name;
 use crate::rrset::{Class, RecordType, Rrset};
 use crate::settings::DnssecMode;
@@ -54,6 +55,33 @@ pub fn lacks_signatures(context: &Context<'_>, plan: &FetchPlan, rrsets: &[Arc<R
         .enumerate()
         .any(|(index, rrset)| rrset.signatures.is_empty() && !synthesised(index));
     lacking && plan.edns && is_signed(context, &plan.zone)
+}
+
+/// The chain without its end, when only that lacks signatures: its owner is asked for by itself, since a
+/// server may have put there what another zone has to say.
+#[must_use]
+pub fn without_unsigned_end(
+    context: &Context<'_>,
+    plan: &FetchPlan,
+    chain: &Chain,
+) -> Option<Chain> {
+    let (end, before) = chain.rrsets.split_last()?;
+    let target = chain.target.as_ref()?;
+    let cut = !before.is_empty()
+        && end.owner == *target
+        && lacks_signatures(context, plan, core::slice::from_ref(end))
+        && !lacks_signatures(context, plan, before);
+    cut.then(|| Chain {
+        rrsets: before.to_vec(),
+        target: Some(target.clone()),
+        ..Chain::default()
+    })
+}
+
+/// Whether a negative answer of a zone that ought to be signed has its proof.
+#[must_use]
+pub fn is_proved(context: &Context<'_>, plan: &FetchPlan, reply: &Reply) -> bool {
+    plan.edns && is_signed(context, &plan.zone) && !lacks_denial(context, plan, reply)
 }
 
 /// Whether a negative answer lacks its proof.

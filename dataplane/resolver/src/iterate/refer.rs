@@ -4,8 +4,9 @@
 //! is never prolonged by the zone itself (ghost domains, CVE-2012-1033): the cache sees to that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::answer::{ExtendedError, ResponseCode};
+use crate::answer::{Answer, ExtendedError, ResponseCode};
 use crate::cache::Trust;
 use crate::context::Context;
 use crate::fetch::FetchPlan;
@@ -14,6 +15,7 @@ use crate::iterate::scrub;
 use crate::iterate::store::{Section, keep, keep_all};
 use crate::iterate::work::{Next, Open, Work};
 use crate::name::Name;
+use crate::question::{Question, QuestionKey};
 use crate::rrset::{RecordType, Rrset};
 use crate::wire::Reply;
 
@@ -55,7 +57,7 @@ pub fn descend(
         referral.ns.clone(),
         Trust::AuthorityNonAuthoritative,
     );
-    keep_all(
+    let proofs = keep_all(
         work,
         context,
         referral.proofs,
@@ -67,6 +69,15 @@ pub fn descend(
         glue.clone(),
         Trust::AdditionalNonAuthoritative,
     );
+    for rrset in &glue {
+        context.infra.note_glue(
+            context.now.instant,
+            Duration::from_secs(u64::from(rrset.ttl)),
+            &rrset.owner,
+            rrset.rdata.iter().filter_map(scrub::address),
+        );
+    }
+    keep_denied_ds(work, context, cut, &proofs);
     context
         .cache
         .forget_expired_between(context.now, &plan.zone, cut, work.current.class);
@@ -96,6 +107,40 @@ fn retire(work: &mut Work, open: &Open) {
     {
         address.retired = true;
     }
+}
+
+/// A referral's proof that there is no DS RRset is the answer to the question for it, which validation asks.
+fn keep_denied_ds(work: &Work, context: &Context<'_>, cut: &Name, proofs: &[Arc<Rrset>]) {
+    let denied = !proofs.is_empty()
+        && proofs
+            .iter()
+            .all(|rrset| rrset.record_type != RecordType::DS);
+    let no_cache = work
+        .delegation
+        .as_ref()
+        .is_some_and(|delegation| delegation.no_cache);
+    if !denied || no_cache {
+        return;
+    }
+    let mut answer = Answer::empty(ResponseCode::NOERROR, None);
+    answer.authority = proofs.to_vec();
+    let ttl = proofs.iter().map(|rrset| rrset.ttl).min().unwrap_or(0);
+    answer.ttl = ttl.min(context.settings.cache.ttl_negative_max);
+    let key = QuestionKey {
+        question: Question {
+            name: cut.clone(),
+            record_type: RecordType::DS,
+            class: work.current.class,
+        },
+        recursion_desired: true,
+        checking_disabled: true,
+        priming: false,
+        sub: true,
+        epoch: context.settings.epoch,
+    };
+    context
+        .cache
+        .store(context.now, context.settings, &key, &answer);
 }
 
 /// The parent answered a DS question with the referral to the zone itself: its DS RRset is the answer,

@@ -11,6 +11,43 @@ use crate::rrset::{Class, RdataList, RecordType, Rrset};
 use crate::settings::ResolutionSettings;
 use crate::wire::Reply;
 
+/// Gives RRsets of the answer section the signatures that stand in another section.
+pub fn gather_signatures(reply: &mut Reply) {
+    let Reply {
+        answer,
+        authority,
+        additional,
+        ..
+    } = reply;
+    for rrset in answer
+        .iter_mut()
+        .filter(|rrset| rrset.signatures.is_empty())
+    {
+        let elsewhere = authority.iter().chain(&*additional).find(|other| {
+            other.rdata.is_empty()
+                && other.record_type == rrset.record_type
+                && other.class == rrset.class
+                && other.owner == rrset.owner
+        });
+        if let Some(elsewhere) = elsewhere {
+            rrset.signatures = elsewhere.signatures.clone();
+        }
+    }
+}
+
+/// An unsigned NS RRset cut to what is used of one (CacheFlush).
+#[must_use]
+pub fn harvested(rrset: Rrset, name_servers_max: usize) -> Rrset {
+    let cut = rrset.record_type == RecordType::NS
+        && rrset.signatures.is_empty()
+        && rrset.rdata.len() > name_servers_max;
+    if !cut {
+        return rrset;
+    }
+    let rdata = RdataList::new(rrset.rdata.iter().take(name_servers_max));
+    Rrset { rdata, ..rrset }
+}
+
 /// The parts of a referral.
 #[derive(Clone, Debug)]
 pub struct Referral {

@@ -6,7 +6,7 @@
 use crate::answer::ExtendedError;
 use crate::context::Context;
 use crate::fetch::{FetchPlan, Transport};
-use crate::infra::View;
+use crate::infra::{Lame, View};
 use crate::iterate::delegation::{Delegation, Source};
 use crate::iterate::phase::Phase;
 use crate::iterate::start;
@@ -166,9 +166,13 @@ fn fallback_or_failure(work: &mut Work, context: &Context<'_>) -> crate::answer:
 }
 
 /// No server of the delegation is left.
-fn last_resort(work: &mut Work, delegation: Delegation, context: &mut Context<'_>) -> Next {
+fn last_resort(work: &mut Work, mut delegation: Delegation, context: &mut Context<'_>) -> Next {
     if let Some(answer) = work.fallback.take() {
         return Next::Finish(answer);
+    }
+    if delegation.add_remembered_glue(context) {
+        work.delegation = Some(delegation);
+        return Next::Choose;
     }
     if let Source::Upstream(kind) = delegation.source {
         if delegation.fall_back {
@@ -207,4 +211,38 @@ fn ask_parent(
 #[must_use]
 pub fn is_address(question: &Question) -> bool {
     crate::iterate::delegation::FAMILIES.contains(&question.record_type)
+}
+
+/// Goes on to another server; this one is not asked the same again.
+pub fn pass_over(work: &mut Work, open: &Open) -> Next {
+    if let Some(delegation) = &mut work.delegation
+        && let Some(address) = delegation.addresses.get_mut(open.index)
+    {
+        address.retired = true;
+    }
+    Next::Choose
+}
+
+/// Goes on to another server, and remembers how this one fails the zone. One that answers by its own
+/// recursion may be asked as a resolver later.
+pub fn pass_over_lame(
+    work: &mut Work,
+    context: &Context<'_>,
+    plan: &FetchPlan,
+    lame: Lame,
+    open: &Open,
+) -> Next {
+    let ttl = context.settings.cache.server_ttl;
+    context
+        .infra
+        .note_lame(context.now.instant, ttl, plan.server, &plan.zone, lame);
+    if lame != Lame::Recursive || plan.recursion_desired {
+        return pass_over(work, open);
+    }
+    if let Some(delegation) = &mut work.delegation
+        && let Some(address) = delegation.addresses.get_mut(open.index)
+    {
+        address.recursive = true;
+    }
+    Next::Choose
 }

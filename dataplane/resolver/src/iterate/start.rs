@@ -118,7 +118,17 @@ fn cached_answer(work: &Work, context: &Context<'_>) -> Option<Answer> {
     };
     verdict
         .or_else(|| context.cache.answer(now, &work.current))
+        .filter(|answer| !work.kind.validates() || is_whole(answer))
         .or_else(|| denied_above(work, context))
+}
+
+/// Whether a client can be given it: what a referral proved about DS comes without an SOA.
+fn is_whole(answer: &Answer) -> bool {
+    let has_soa = answer
+        .authority
+        .iter()
+        .any(|rrset| rrset.record_type == RecordType::SOA);
+    has_soa || !answer.answer.is_empty() || answer.authority.is_empty()
 }
 
 /// The secure NXDOMAIN of a name above (RFC 8020).
@@ -158,7 +168,7 @@ fn cached_dname(context: &Context<'_>, name: &Name) -> Option<(Arc<Rrset>, Arc<R
     let mut above = name.parent();
     while let Some(owner) = above {
         if let Some((dname, Security::Secure)) = cached_rrset(context, &owner, RecordType::DNAME) {
-            let cname = alias::synthesise(&dname, name).ok()?;
+            let cname = alias::synthesise(&dname, name).ok()??;
             return Some((dname, Arc::new(cname)));
         }
         above = owner.parent();

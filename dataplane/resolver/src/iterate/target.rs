@@ -35,6 +35,8 @@ enum Tier {
     Good,
     Unsigned,
     Resolver,
+    /// Lame for another question; servers are known that are so for one type only.
+    Lame,
 }
 
 struct Candidate {
@@ -96,7 +98,7 @@ fn candidates(
             None => Tier::Good,
             Some(Lame::Unsigned) => Tier::Unsigned,
             Some(Lame::Recursive) => Tier::Resolver,
-            Some(Lame::NotAuthoritative) => continue,
+            Some(Lame::NotAuthoritative) => Tier::Lame,
         };
         found.push(Candidate {
             index,
