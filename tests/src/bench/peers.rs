@@ -116,7 +116,6 @@ impl Stage<'_> {
             "workers": workers,
             "resolution": {
                 "rootHints": { "servers": [{ "name": "ns.root-servers.test-root", "addresses": [ROOT] }] },
-                "doNotQueryAddresses": [],
                 "localZones": [{ "name": "test", "type": "NoDefault" }],
                 "ipFamilies": ["IPv4"],
             },
