@@ -6,6 +6,8 @@
 
 // `KubeSchema` repeats each type inside a function, where nothing can reach it.
 #![allow(unreachable_pub)]
+// Columns of the printer repeat the names of their attributes.
+#![allow(clippy::duplicated_attributes)]
 
 pub mod condition;
 pub mod generate;
