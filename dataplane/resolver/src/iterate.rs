@@ -13,6 +13,7 @@
 //! ```
 
 pub mod alias;
+pub mod cached;
 pub mod classify;
 pub mod conclude;
 pub mod delegation;
@@ -466,5 +467,72 @@ mod tests {
         assert_eq!(answer.rcode, ResponseCode::NOERROR);
         assert_eq!(world.asked()[0], "10.0.0.1 . NS");
         assert_eq!(question(".", RecordType::NS).name, Name::root());
+    }
+
+    #[test]
+    fn referrals_are_remembered_until_they_expire() {
+        let mut world = internet();
+        world.resolve("www.example.com", RecordType::A);
+        world.resolve("www.empty.example.com", RecordType::A);
+        assert_eq!(
+            world.asked(),
+            [
+                "10.0.0.3 empty.example.com. A",
+                "10.0.0.3 www.empty.example.com. A"
+            ]
+        );
+        world.pass(4000);
+        world.resolve("www.empty.example.com", RecordType::A);
+        assert_eq!(world.asked()[0], "10.0.0.2 example.com. A");
+    }
+
+    #[test]
+    fn a_child_below_an_expired_delegation_is_not_trusted() {
+        let mut world = internet();
+        world.server("10.0.0.2", |plan| match plan.question.name.label_count() {
+            2 => refers(
+                &["example.com 5 NS ns.example.com"],
+                &["ns.example.com 5 A 10.0.0.3"],
+            ),
+            _ => denies(ResponseCode::NXDOMAIN, "com 900 SOA 60"),
+        });
+        world.server("10.0.0.3", |_| {
+            refers(
+                &["sub.example.com 86400 NS ns.sub.example.com"],
+                &["ns.sub.example.com 86400 A 10.0.0.4"],
+            )
+        });
+        world.server("10.0.0.4", |_| {
+            answers(&["a.sub.example.com 1 A 192.0.2.9"])
+        });
+        world.resolve("a.sub.example.com", RecordType::A);
+        world.pass(10);
+        world.resolve("a.sub.example.com", RecordType::A);
+        assert_eq!(world.asked()[0], "10.0.0.2 example.com. A");
+    }
+
+    #[test]
+    fn glue_leads_on_when_the_zone_contradicts_it() {
+        let mut world = internet();
+        world.server("10.0.0.3", |plan| {
+            match (
+                plan.question.name.to_string().as_str(),
+                plan.question.record_type,
+            ) {
+                ("ns.example.com.", RecordType::A) => answers(&["ns.example.com 300 A 10.0.0.9"]),
+                ("www.example.org.", RecordType::A) => {
+                    answers(&["www.example.org 300 A 192.0.2.2"])
+                }
+                _ => denies(ResponseCode::NOERROR, "example.com 900 SOA 60"),
+            }
+        });
+        world.server("10.0.0.9", |_| Reaction::Reply(5, vec![], vec![], vec![]));
+        let answer = world.resolve("www.example.org", RecordType::A);
+        assert_eq!(shown(&answer), ["www.example.org. A 192.0.2.2"]);
+        assert!(
+            world
+                .asked()
+                .contains(&"10.0.0.9 www.example.org. A".to_owned())
+        );
     }
 }

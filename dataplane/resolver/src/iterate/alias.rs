@@ -97,10 +97,7 @@ pub fn walk(
             chain.complete = chain.rrsets.len() > before;
             return Ok(chain);
         }
-        if let Some(found) = section
-            .iter()
-            .find(|rrset| is_at(rrset, &at, record_type, class))
-        {
+        if let Some(found) = wanted(section, &at, record_type, class) {
             chain.rrsets.push(Arc::new(found.clone()));
             chain.complete = true;
             return Ok(chain);
@@ -111,7 +108,7 @@ pub fn walk(
         let Some(target) = follow(section, &at, class, zone, &mut chain)? else {
             return Ok(chain);
         };
-        if target == at {
+        if target == at || record_type == RecordType::CNAME {
             chain.complete = true;
             return Ok(chain);
         }
@@ -122,6 +119,24 @@ pub fn walk(
         chain.target = Some(target.clone());
         at = target;
     }
+}
+
+/// The RRset asked for. Beside a CNAME, where no other data may be (RFC 2181, 10.1), the first of the two
+/// counts.
+fn wanted<'a>(
+    section: &'a [Rrset],
+    at: &Name,
+    record_type: RecordType,
+    class: Class,
+) -> Option<&'a Rrset> {
+    let exempt = [RecordType::NSEC, RecordType::KEY, RecordType::SIG];
+    section
+        .iter()
+        .find(|rrset| {
+            let alias = is_at(rrset, at, RecordType::CNAME, class);
+            is_at(rrset, at, record_type, class) || (alias && !exempt.contains(&record_type))
+        })
+        .filter(|rrset| rrset.record_type == record_type)
 }
 
 /// One alias at `at`: a DNAME above it goes before a CNAME that claims to come from it.

@@ -4,7 +4,7 @@
 
 use crate::answer::ResponseCode;
 use crate::infra::Lame;
-use crate::iterate::alias::{AliasError, Chain, walk};
+use crate::iterate::alias::{AliasError, Chain, cname_target, walk};
 use crate::name::Name;
 use crate::question::Question;
 use crate::rrset::{RecordType, Rrset};
@@ -103,7 +103,7 @@ pub fn classify(reply: &Reply, asked: &Asked<'_>) -> ReplyKind {
             return ReplyKind::Lame(Lame::Recursive);
         }
         return match (chain.complete, &chain.target) {
-            (true, _) => ReplyKind::Answer(chain),
+            (true, _) => denied_alias(chain, rcode),
             // The code is about the last name of the chain, which is asked for itself.
             (false, Some(_)) => ReplyKind::Alias(chain),
             (false, None) => ReplyKind::NameError,
@@ -113,6 +113,20 @@ pub fn classify(reply: &Reply, asked: &Asked<'_>) -> ReplyKind {
         return ReplyKind::Alias(chain);
     }
     from_authority(reply, asked, by_recursion)
+}
+
+/// A whole chain. With NXDOMAIN beside an alias that was itself asked for, the alias is followed: the code
+/// is about its target.
+fn denied_alias(mut chain: Chain, rcode: ResponseCode) -> ReplyKind {
+    let alias = chain
+        .rrsets
+        .last()
+        .filter(|rrset| rcode == ResponseCode::NXDOMAIN && rrset.record_type == RecordType::CNAME);
+    let Some(target) = alias.and_then(|alias| cname_target(alias)) else {
+        return ReplyKind::Answer(chain);
+    };
+    chain.target = Some(target);
+    ReplyKind::Alias(chain)
 }
 
 /// NOERROR without an answer: the authority section decides.

@@ -14,7 +14,7 @@ use crate::iterate::expect;
 use crate::iterate::scrub;
 use crate::iterate::send;
 use crate::iterate::start;
-use crate::iterate::store::{Section, keep, keep_all};
+use crate::iterate::store::{Section, keep, keep_all, lower_soa};
 use crate::iterate::work::{Next, Open, Work};
 use crate::rdata;
 use crate::rrset::{RecordType, Rrset};
@@ -129,7 +129,8 @@ pub fn negative(
     let has_soa = authority
         .iter()
         .any(|rrset| rrset.record_type == RecordType::SOA);
-    let authority = keep_all(work, context, authority, Section::Authority.trust(reply));
+    let mut authority = keep_all(work, context, authority, Section::Authority.trust(reply));
+    authority.iter_mut().for_each(lower_soa);
     let mut answer = work.finish(rcode, Vec::new(), authority);
     // RFC 2308, 5: without an SOA there is no time to keep it for.
     answer.ttl = if has_soa {

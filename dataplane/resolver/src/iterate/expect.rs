@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::fetch::FetchPlan;
 use crate::iterate::alias::Chain;
 use crate::name::Name;
+use crate::rdata::Rrsig;
 use crate::rrset::{Class, RecordType, Rrset};
 use crate::settings::DnssecMode;
 use crate::wire::Reply;
@@ -67,10 +68,16 @@ pub fn without_unsigned_end(
 ) -> Option<Chain> {
     let (end, before) = chain.rrsets.split_last()?;
     let target = chain.target.as_ref()?;
-    let cut = !before.is_empty()
+    let signer = before
+        .iter()
+        .rev()
+        .find_map(|rrset| rrset.signatures.iter().find_map(Rrsig::parse))?
+        .signer;
+    let cut = plan.edns
         && end.owner == *target
-        && lacks_signatures(context, plan, core::slice::from_ref(end))
-        && !lacks_signatures(context, plan, before);
+        && end.signatures.is_empty()
+        && end.owner.is_within(&signer)
+        && is_signed(context, &signer);
     cut.then(|| Chain {
         rrsets: before.to_vec(),
         target: Some(target.clone()),
@@ -81,15 +88,24 @@ pub fn without_unsigned_end(
 /// Whether a negative answer of a zone that ought to be signed has its proof.
 #[must_use]
 pub fn is_proved(context: &Context<'_>, plan: &FetchPlan, reply: &Reply) -> bool {
-    plan.edns && is_signed(context, &plan.zone) && !lacks_denial(context, plan, reply)
+    let signed = reply.authority.iter().any(is_signed_denial);
+    signed && plan.edns && is_signed(context, &plan.zone)
 }
 
 /// Whether a negative answer lacks its proof.
 #[must_use]
 pub fn lacks_denial(context: &Context<'_>, plan: &FetchPlan, reply: &Reply) -> bool {
-    let proved = reply.authority.iter().any(|rrset| {
-        matches!(rrset.record_type, RecordType::NSEC | RecordType::NSEC3)
-            && !rrset.signatures.is_empty()
+    // An SOA of a zone below the one that was asked speaks for that zone, of which nothing is known here.
+    let of_zone_below = reply.authority.iter().any(|rrset| {
+        rrset.record_type == RecordType::SOA
+            && rrset.owner != plan.zone
+            && rrset.owner.is_within(&plan.zone)
     });
-    !proved && plan.edns && is_signed(context, &plan.zone)
+    let proved = reply.authority.iter().any(is_signed_denial);
+    !proved && !of_zone_below && plan.edns && is_signed(context, &plan.zone)
+}
+
+fn is_signed_denial(rrset: &Rrset) -> bool {
+    matches!(rrset.record_type, RecordType::NSEC | RecordType::NSEC3)
+        && !rrset.signatures.is_empty()
 }

@@ -90,17 +90,9 @@ pub fn negative_authority(reply: &Reply, zone: &Name, name: &Name, class: Class)
         .filter(|rrset| rrset.owner.is_within(zone) && name.is_within(&rrset.owner))
         .filter(|rrset| !rrset.rdata.is_empty())
         .max_by_key(|rrset| rrset.owner.as_wire().len());
-    let mut kept: Vec<Rrset> = soa.map(negative_soa).into_iter().collect();
+    let mut kept: Vec<Rrset> = soa.cloned().into_iter().collect();
     kept.extend(denials(reply, zone, class));
     kept
-}
-
-/// The SOA with the time to live of the negative answer (RFC 2308, 5).
-fn negative_soa(soa: &Rrset) -> Rrset {
-    let minimum = soa.rdata.iter().next().and_then(rdata::soa_minimum);
-    let mut soa = soa.clone();
-    soa.ttl = soa.ttl.min(minimum.unwrap_or(0));
-    soa
 }
 
 /// The referral to `cut` in a reply of a server of `zone`; none when its NS RRset is gone.

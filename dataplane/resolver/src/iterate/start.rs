@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
-use crate::cache::Trust;
+use crate::answer::{Answer, ExtendedError, ResponseCode};
 use crate::context::Context;
 use crate::forward::{self, UpstreamKind};
-use crate::iterate::alias;
+use crate::iterate::cached::{self, Cached};
 use crate::iterate::delegation::Delegation;
 use crate::iterate::phase::Phase;
 use crate::iterate::prime;
@@ -17,7 +16,6 @@ use crate::iterate::work::{Next, Work};
 use crate::name::Name;
 use crate::question::StateKind;
 use crate::rrset::{Class, RecordType, Rrset};
-use crate::settings::DnssecMode;
 
 /// Looks the current name up, or finds the servers to ask.
 pub fn begin(work: &mut Work, context: &mut Context<'_>) -> Next {
@@ -66,114 +64,18 @@ fn may_use_cache(work: &Work, context: &Context<'_>) -> bool {
 }
 
 fn from_cache(work: &mut Work, context: &mut Context<'_>) -> Option<Next> {
-    if let Some(cached) = cached_answer(work, context) {
-        return Some(Next::Finish(join(work, &cached)));
-    }
-    let current = work.current.clone();
-    let direct = [RecordType::DS, RecordType::DNSKEY];
-    if direct.contains(&current.record_type)
-        && let Some(found) = cached_rrset(context, &current.name, current.record_type)
-    {
-        let mut answer = work.finish(ResponseCode::NOERROR, vec![found.0], Vec::new());
-        answer.security = if work.is_at_start() {
-            found.1
-        } else {
-            Security::Unchecked
-        };
-        return Some(Next::Finish(answer));
-    }
-    let no_alias = [
-        RecordType::CNAME,
-        RecordType::ANY,
-        RecordType::RRSIG,
-        RecordType::NSEC,
-    ];
-    if no_alias.contains(&current.record_type) {
-        return None;
-    }
-    if let Some((cname, _)) = cached_rrset(context, &current.name, RecordType::CNAME) {
-        let target = alias::cname_target(&cname)?;
-        return Some(follow(work, context, vec![cname], Vec::new(), target));
-    }
-    let (dname, cname) = cached_dname(context, &current.name)?;
-    let target = alias::cname_target(&cname)?;
-    Some(follow(
-        work,
-        context,
-        vec![dname, cname],
-        Vec::new(),
-        target,
-    ))
-}
-
-/// A cached answer to the current name: the verdict of validation goes before data that was not looked at.
-fn cached_answer(work: &Work, context: &Context<'_>) -> Option<Answer> {
-    let (now, settings) = (context.now, context.settings);
-    let validates =
-        work.kind.validates() && !work.checking_disabled && settings.dnssec.mode != DnssecMode::Off;
-    let verdict = if validates {
-        context.cache.verdict(now, &work.current)
-    } else {
-        None
-    };
-    verdict
-        .or_else(|| context.cache.answer(now, &work.current))
-        .filter(|answer| !work.kind.validates() || is_whole(answer))
-        .or_else(|| denied_above(work, context))
-}
-
-/// Whether a client can be given it: what a referral proved about DS comes without an SOA.
-fn is_whole(answer: &Answer) -> bool {
-    let has_soa = answer
-        .authority
-        .iter()
-        .any(|rrset| rrset.record_type == RecordType::SOA);
-    has_soa || !answer.answer.is_empty() || answer.authority.is_empty()
-}
-
-/// The secure NXDOMAIN of a name above (RFC 8020).
-fn denied_above(work: &Work, context: &Context<'_>) -> Option<Answer> {
-    let settings = context.settings;
-    if !settings.resolution.harden_below_nxdomain {
-        return None;
-    }
-    let current = &work.current;
-    context
-        .cache
-        .nxdomain_above(context.now, &current.name, current.class)
-}
-
-/// A cached RRset that may stand in an answer.
-fn cached_rrset(
-    context: &Context<'_>,
-    name: &Name,
-    record_type: RecordType,
-) -> Option<(Arc<Rrset>, Security)> {
-    let cached = context
-        .cache
-        .rrset(context.now, name, record_type, Class::IN)?;
-    // A DS RRset comes with a referral as well as by itself; nothing else stands beside its place.
-    let least = if record_type == RecordType::DS {
-        Trust::AuthorityNonAuthoritative
-    } else {
-        Trust::AnswerNonAuthoritative
-    };
-    let usable = cached.trust >= least && cached.security != Security::Bogus;
-    usable.then_some((cached.rrset, cached.security))
-}
-
-/// A validated DNAME above the name, and the CNAME it stands for. One that is not validated is asked
-/// for again, so that a forged one cannot take over what lies below.
-fn cached_dname(context: &Context<'_>, name: &Name) -> Option<(Arc<Rrset>, Arc<Rrset>)> {
-    let mut above = name.parent();
-    while let Some(owner) = above {
-        if let Some((dname, Security::Secure)) = cached_rrset(context, &owner, RecordType::DNAME) {
-            let cname = alias::synthesise(&dname, name).ok()??;
-            return Some((dname, Arc::new(cname)));
+    let (rrsets, target) = match cached::look_up(work, context)? {
+        Cached::Answer(answer) => return Some(Next::Finish(join(work, &answer))),
+        Cached::Rrsets(rrsets, security) => {
+            let mut answer = work.finish(ResponseCode::NOERROR, rrsets, Vec::new());
+            if work.is_at_start() {
+                answer.security = security;
+            }
+            return Some(Next::Finish(answer));
         }
-        above = owner.parent();
-    }
-    None
+        Cached::Alias(rrsets, target) => (rrsets, target),
+    };
+    Some(follow(work, context, rrsets, Vec::new(), target))
 }
 
 /// Follows an alias: what leads there is gathered, and the target is looked up from the start.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cache::{Trust, bound_ttl};
 use crate::context::Context;
 use crate::iterate::work::Work;
+use crate::rdata;
 use crate::rrset::{RecordType, Rrset};
 use crate::wire::Reply;
 
@@ -44,8 +45,7 @@ pub fn keep(work: &Work, context: &Context<'_>, mut rrset: Rrset, trust: Trust) 
         .delegation
         .as_ref()
         .is_some_and(|delegation| delegation.no_cache);
-    // RRSIGs alone, and the SOA of a negative answer, whose time to live was lowered, stay outside.
-    if no_cache || rrset.rdata.is_empty() || rrset.record_type == RecordType::SOA {
+    if no_cache || rrset.rdata.is_empty() {
         return Arc::new(rrset);
     }
     if !work.skip_cache {
@@ -75,4 +75,14 @@ pub fn keep_all(
         .into_iter()
         .map(|rrset| keep(work, context, rrset, trust))
         .collect()
+}
+
+/// Gives an SOA the time to live of the negative answer that it stands in (RFC 2308, 5).
+pub fn lower_soa(rrset: &mut Arc<Rrset>) {
+    if rrset.record_type != RecordType::SOA {
+        return;
+    }
+    let minimum = rrset.rdata.iter().next().and_then(rdata::soa_minimum);
+    let ttl = rrset.ttl.min(minimum.unwrap_or(0));
+    Arc::make_mut(rrset).ttl = ttl;
 }
