@@ -190,7 +190,7 @@ impl Control {
             state.edge.store(Arc::new(Edge::from(listener)));
             state.proxies.store(Arc::new(proxies(listener)));
         }
-        let traces = effective.telemetry.traces.clone();
+        let traces = effective.telemetry.traces;
         self.traces.send_replace(traces.clone());
         for worker in &self.commands {
             // A worker that has ended needs no settings.

@@ -353,6 +353,7 @@ fn clamp(value: u32) -> u16 {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unwrap_in_result, reason = "a test may panic")]
     fn settings(text: &str) -> Result<Settings, Vec<String>> {
         let config = DataplaneConfig::read(text).unwrap();
         translate(&config, 1, 2).map_err(|faults| faults.iter().map(ToString::to_string).collect())

@@ -2,6 +2,9 @@
 
 pub mod book;
 pub mod cell;
+pub mod ledger;
 pub mod metric;
 pub mod record;
 pub mod sample;
+pub mod span;
+pub mod state_trace;

@@ -177,7 +177,7 @@ fn a_reset_shows_that_the_stream_left(spans: &[Span]) -> Result<()> {
     let streams = asking(spans, ABANDONED);
     let stream = streams.first().context("the reset stream was not told")?;
     ensure!(
-        stream.attribute("weir.disposition") == "reset",
+        stream.attribute("weir.disposition") == "peer_cancelled",
         "{stream:?}"
     );
     ensure!(stream.count("waiter.detached") == 1, "{stream:?}");

@@ -92,6 +92,7 @@ impl Books {
             client: edge.client(&parts.headers, self.peer.address.ip()),
             record_type: 0,
             name: None,
+            resolved: false,
             decision,
         }
     }
@@ -199,8 +200,7 @@ impl Books {
         let keep = asked.decision.sampled || sampler.keeps(dns.map(|dns| dns.rcode), took, reset);
         drop(sampler);
         // A stream that is not kept and waited for nothing leaves no trace at all.
-        let resolved = asked.name.is_some();
-        if !keep && !resolved {
+        if !keep && !asked.resolved {
             return;
         }
         let started = self.worker.clock.instant(asked.started);
@@ -224,6 +224,7 @@ impl Books {
                 origin: dns.map(|dns| dns.origin),
                 disposition,
                 parent: asked.decision.parent,
+                resolved: asked.resolved,
                 keep,
             })));
     }

@@ -224,6 +224,7 @@ mod tests {
     /// RFC 8484, 4.1.1: the query for www.example.com of the RFC's own example.
     const EXAMPLE: &str = "AAABAAABAAAAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQAB";
 
+    #[allow(clippy::unwrap_in_result, reason = "a test may panic")]
     fn ask(method: &Method, target: &str) -> Result<(usize, bool, Option<Vec<u8>>), HttpFault> {
         let endpoints: [Box<str>; 2] = ["/dns-query".into(), "/family".into()];
         let mut buffer = [0; QUERY_MAX];

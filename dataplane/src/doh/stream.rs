@@ -32,6 +32,8 @@ pub struct Asked {
     pub record_type: u16,
     /// The name asked for, kept for streams that are traced.
     pub name: Option<Name>,
+    /// Whether a mesh was asked.
+    pub resolved: bool,
     /// Whether it is traced.
     pub decision: Decision,
 }

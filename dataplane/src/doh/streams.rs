@@ -110,6 +110,7 @@ impl Streams {
             }
             Found::Fault(fault) => self.refuse(respond, asked, fault),
             Found::Ask(query) => {
+                asked.resolved = true;
                 let owner = self.books.ask(&asked, query);
                 let (query, since) = (question_part(message), asked.started);
                 let phase = Phase::Awaiting(Awaiting {

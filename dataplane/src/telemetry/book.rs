@@ -1,11 +1,121 @@
-//! book
+//! Keeps the trace book: takes records from the workers, and exports complete spans by OTLP.
+//! Everything about traces that costs time happens here, on the runtime of the admin side.
+
+use std::time::{Duration, SystemTime};
+
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanExporter as _;
+use tokio::sync::{mpsc, watch};
+use weir_config::telemetry::Traces;
+use weir_resolver::random::Random;
+
+use super::ledger::Ledger;
 use super::record::Record;
+use super::span::Anchor;
 use crate::clock::Clock;
-/// x
+use crate::entropy;
+
+/// How often spans are exported.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Spans exported at once.
+const BATCH: usize = 512;
+/// For one export.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Takes records until every worker has ended; goes by the latest of `settings`.
 pub async fn keep(
-    mut r: tokio::sync::mpsc::Receiver<Record>,
-    _t: tokio::sync::watch::Receiver<Option<weir_config::telemetry::Traces>>,
-    _c: Clock,
+    mut records: mpsc::Receiver<Record>,
+    mut settings: watch::Receiver<Option<Traces>>,
+    clock: Clock,
 ) {
-    while r.recv().await.is_some() {}
+    let mut ledger = Ledger::new(Random::from_seed(entropy::seed()));
+    let first = settings.borrow_and_update().clone();
+    let mut exporter = open(first.as_ref(), &mut ledger);
+    let mut batch = Vec::new();
+    let mut tick = tokio::time::interval(INTERVAL);
+    let mut failing = false;
+    loop {
+        let mut due = false;
+        let mut ended = false;
+        tokio::select! {
+            count = records.recv_many(&mut batch, BATCH) => ended = count == 0,
+            _ = tick.tick() => due = true,
+            changed = settings.changed(), if settings.has_changed().is_ok() => {
+                if changed.is_ok() {
+                    let traces = settings.borrow_and_update().clone();
+                    exporter = open(traces.as_ref(), &mut ledger);
+                }
+            }
+        }
+        let now = clock.now().instant;
+        let anchor = Anchor {
+            calendar: SystemTime::now(),
+            instant: now,
+        };
+        for record in batch.drain(..) {
+            ledger.take(record, anchor);
+        }
+        if due || ended {
+            ledger.sweep(now, anchor);
+        }
+        if due || ended || ledger.complete() >= BATCH {
+            export(exporter.as_ref(), &mut ledger, &mut failing).await;
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+async fn export(exporter: Option<&SpanExporter>, ledger: &mut Ledger, failing: &mut bool) {
+    let spans = ledger.take_spans();
+    let Some(exporter) = exporter.filter(|_| !spans.is_empty()) else {
+        return;
+    };
+    let outcome = tokio::time::timeout(TIMEOUT, exporter.export(spans)).await;
+    let fault = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("the collector does not answer".to_owned()),
+    };
+    // Said once for each time that it begins, not for each batch.
+    match (&fault, *failing) {
+        (Some(fault), false) => tracing::warn!(fault, "traces are not exported"),
+        (None, true) => tracing::info!("traces are exported again"),
+        _ => {}
+    }
+    *failing = fault.is_some();
+}
+
+fn open(traces: Option<&Traces>, ledger: &mut Ledger) -> Option<SpanExporter> {
+    let traces = traces?;
+    ledger.include_names(traces.include_names);
+    let built = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(traces.endpoint.clone())
+        .with_timeout(TIMEOUT)
+        .build();
+    match built {
+        Ok(mut exporter) => {
+            exporter.set_resource(&resource());
+            Some(exporter)
+        }
+        Err(error) => {
+            tracing::warn!(%error, endpoint = traces.endpoint, "traces cannot be exported");
+            None
+        }
+    }
+}
+
+/// Who the spans are of; Kubernetes says more through `OTEL_RESOURCE_ATTRIBUTES`.
+fn resource() -> Resource {
+    let builder = Resource::builder();
+    let builder = if std::env::var_os("OTEL_SERVICE_NAME").is_some() {
+        builder
+    } else {
+        builder.with_service_name("weir-dataplane")
+    };
+    let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    builder.with_attribute(version).build()
 }

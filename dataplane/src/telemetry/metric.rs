@@ -194,6 +194,8 @@ impl Metrics {
     }
 }
 
+type ReadCell = fn(&WorkerMetrics) -> &Cell;
+
 #[derive(Debug)]
 struct Exposition(Arc<Metrics>);
 
@@ -414,7 +416,7 @@ impl Writer<'_, '_> {
             "From a miss to its answer.",
             |worker| &worker.resolution_duration,
         )?;
-        let gauges: [(&str, &str, fn(&WorkerMetrics) -> &Cell); 3] = [
+        let gauges: [(&str, &str, ReadCell); 3] = [
             ("weir_mesh_states", "Questions being resolved.", |worker| {
                 &worker.mesh_states
             }),

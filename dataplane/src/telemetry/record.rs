@@ -71,6 +71,8 @@ pub struct StreamRecord {
     pub disposition: Disposition,
     /// The trace that it came with.
     pub parent: Option<TraceParent>,
+    /// Whether a mesh was asked, so that a state may have known it.
+    pub resolved: bool,
     /// Whether it is kept; the states that it waited for are kept with it.
     pub keep: bool,
 }
