@@ -137,6 +137,15 @@ fn wanted<'a>(
             is_at(rrset, at, record_type, class) || (alias && !exempt.contains(&record_type))
         })
         .filter(|rrset| rrset.record_type == record_type)
+        // A CNAME below a DNAME comes from it, and is made anew.
+        .filter(|_| record_type != RecordType::CNAME || dname_above(section, at, class).is_none())
+}
+
+fn dname_above<'a>(section: &'a [Rrset], at: &Name, class: Class) -> Option<&'a Rrset> {
+    section
+        .iter()
+        .filter(|rrset| rrset.record_type == RecordType::DNAME && rrset.class == class)
+        .find(|rrset| rrset.owner != *at && at.is_within(&rrset.owner))
 }
 
 /// One alias at `at`: a DNAME above it goes before a CNAME that claims to come from it.
@@ -147,11 +156,7 @@ fn follow(
     zone: &Name,
     chain: &mut Chain,
 ) -> Result<Option<Name>, AliasError> {
-    let dname = section
-        .iter()
-        .filter(|rrset| rrset.record_type == RecordType::DNAME && rrset.class == class)
-        .filter(|rrset| rrset.owner != *at && at.is_within(&rrset.owner))
-        .find(|rrset| rrset.owner.is_within(zone));
+    let dname = dname_above(section, at, class).filter(|dname| dname.owner.is_within(zone));
     if let Some(dname) = dname {
         let known = chain
             .rrsets

@@ -40,7 +40,13 @@ pub fn look_up(work: &Work, context: &Context<'_>) -> Option<Cached> {
     {
         return Some(Cached::Rrsets(vec![found], security));
     }
-    let no_alias = [RecordType::ANY, RecordType::RRSIG, RecordType::NSEC];
+    // DS is asked of the parent's side, which an alias in the zone itself says nothing about.
+    let no_alias = [
+        RecordType::ANY,
+        RecordType::RRSIG,
+        RecordType::NSEC,
+        RecordType::DS,
+    ];
     if no_alias.contains(&current.record_type) {
         return None;
     }

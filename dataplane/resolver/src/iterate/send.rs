@@ -36,7 +36,8 @@ pub fn choose(work: &mut Work, context: &mut Context<'_>) -> Next {
         return Next::Finish(fallback_or_failure(work, context));
     }
     look_ahead(work, &mut delegation, context);
-    if let Some(choice) = target::choose(&delegation, &work.avoid, context) {
+    let choice = target::choose(&delegation, &work.avoid, context);
+    if let Some(choice) = choice.filter(|choice| !choice.degraded) {
         work.delegation = Some(delegation);
         return ask(work, context, choice);
     }
@@ -44,6 +45,10 @@ pub fn choose(work: &mut Work, context: &mut Context<'_>) -> Next {
         work.delegation = Some(delegation);
         work.enter(Phase::AwaitingTargets);
         return Next::Wait;
+    }
+    if let Some(choice) = choice {
+        work.delegation = Some(delegation);
+        return ask(work, context, choice);
     }
     last_resort(work, delegation, context)
 }

@@ -27,6 +27,8 @@ pub struct Choice {
     pub view: View,
     /// Whether it is asked as a resolver, because it is no authority and no authority is left.
     pub as_resolver: bool,
+    /// Whether a server that is not known yet would be better.
+    pub degraded: bool,
 }
 
 /// Classes of servers: a later one is used when the earlier ones are exhausted.
@@ -68,6 +70,7 @@ pub fn choose(
         index: candidate.index,
         view: candidate.view,
         as_resolver: candidate.tier == Tier::Resolver,
+        degraded: candidate.tier != Tier::Good,
     })
 }
 
