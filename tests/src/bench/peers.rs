@@ -116,7 +116,7 @@ impl Stage<'_> {
             "workers": workers,
             "resolution": {
                 "rootHints": { "servers": [{ "name": "ns.root-servers.test-root", "addresses": [ROOT] }] },
-                "localZones": [{ "name": "test", "type": "NoDefault" }],
+                "localZones": [{ "name": "test", "type": "Transparent" }],
                 "ipFamilies": ["IPv4"],
             },
             "dnssec": dnssec,
