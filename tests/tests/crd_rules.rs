@@ -103,7 +103,6 @@ fn refuses_what_is_wrong_with_one_message() {
             network,
         ),
         (json!({"mesh": {"jostleTimeout": "5ms"}}), duration),
-        (json!({"mesh": {"discardTimeout": "2h"}}), duration),
         (
             json!({"mesh": {"perClientWaitLimit": {"overrides": [{"cidr": "10/8", "limit": 1}]}}}),
             network,

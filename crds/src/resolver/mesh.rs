@@ -25,11 +25,6 @@ pub struct MeshSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = duration_within("10ms", "60s"))]
     pub jostle_timeout: Option<DurationText>,
-    /// Age from which a question is no longer worth an answer to its client. 100ms to 60s,
-    /// default `1900ms`. Change: **live**.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = duration_within("100ms", "60s"))]
-    pub discard_timeout: Option<DurationText>,
     /// Streams of one client that may wait at once; more are answered REFUSED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_client_wait_limit: Option<PerClientWaitLimitSpec>,

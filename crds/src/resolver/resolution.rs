@@ -118,9 +118,4 @@ pub struct Dns64Spec {
     /// `64:ff9b::/96`. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<CidrText>,
-    /// Networks whose AAAA records count as absent, so that others are made. Default none.
-    /// Change: **live**.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub ignore: Option<Vec<CidrText>>,
 }

@@ -22,10 +22,6 @@ pub struct Mesh {
     /// 10ms to 60s, default 200ms.
     #[serde(with = "duration")]
     pub jostle_timeout: Duration,
-    /// Age from which a question is no longer worth an answer to its client. 100ms to 60s,
-    /// default 1900ms.
-    #[serde(with = "duration")]
-    pub discard_timeout: Duration,
     /// Streams of one client that may wait at once.
     pub per_client_wait_limit: PerClientWaitLimit,
     /// What happens to a question when the last stream that waits for it is reset.
@@ -39,7 +35,6 @@ impl Default for Mesh {
             max_states: 4096,
             max_waiting_replies: 65_536,
             jostle_timeout: Duration::from_millis(200),
-            discard_timeout: Duration::from_millis(1900),
             per_client_wait_limit: PerClientWaitLimit::default(),
             on_stream_reset: OnStreamReset::default(),
         }
@@ -95,7 +90,6 @@ impl Mesh {
             10_000_000,
         );
         problems.duration("jostleTimeout", self.jostle_timeout, 10, 60_000);
-        problems.duration("discardTimeout", self.discard_timeout, 100, 60_000);
         problems.field("perClientWaitLimit", |problems| {
             let limit = &self.per_client_wait_limit;
             problems.within("default", limit.default, 1, 1_000_000);

@@ -121,15 +121,12 @@ pub struct Dns64 {
     /// The prefix of the made addresses, of 32, 40, 48, 56, 64 or 96 bits (RFC 6052 2.2).
     /// Default `64:ff9b::/96`.
     pub prefix: Cidr,
-    /// Networks whose AAAA records count as absent, so that others are made (RFC 6147 5.1.4).
-    pub ignore: Vec<Cidr>,
 }
 
 impl Default for Dns64 {
     fn default() -> Self {
         Self {
             prefix: Cidr::new(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0).into(), 96),
-            ignore: Vec::new(),
         }
     }
 }

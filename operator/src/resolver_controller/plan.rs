@@ -131,3 +131,160 @@ fn first_ready(pods: &[PodView], count: usize) -> Vec<usize> {
         .filter(|(_, pod)| pod.ready && pod.address.is_some());
     ready.map(|(index, _)| index).take(count).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Canary, Failed};
+
+    const CANARY: Strategy = Strategy::Canary {
+        pods: 1,
+        window: Duration::from_secs(10),
+    };
+
+    fn pod(name: &str, ready: bool) -> PodView {
+        PodView {
+            name: name.to_owned(),
+            uid: format!("uid-{name}"),
+            address: Some([10, 0, 0, 1].into()),
+            ready,
+            running: true,
+            ending: false,
+            restarts: 0,
+            startup: "start".to_owned(),
+        }
+    }
+
+    fn situation<'a>(
+        strategy: Strategy,
+        pods: &'a [PodView],
+        remembered: &'a Remembered,
+    ) -> Situation<'a> {
+        Situation {
+            desired: "new",
+            desired_startup: "start",
+            accepted: Some("old"),
+            accepted_startup: Some("start"),
+            strategy,
+            pods,
+            remembered,
+            now: UnixSeconds(1_000),
+        }
+    }
+
+    fn watched(since: u64) -> Remembered {
+        let pods = [("uid-a".to_owned(), 0)].into();
+        let canary = Canary {
+            revision: "new".to_owned(),
+            pods,
+            since: UnixSeconds(since),
+        };
+        Remembered {
+            canary: Some(canary),
+            ..Remembered::default()
+        }
+    }
+
+    #[test]
+    fn files_come_first_where_nothing_live_could_be_harmed() {
+        let (nothing, pods) = (Remembered::default(), [pod("a", true)]);
+        let base = situation(CANARY, &pods, &nothing);
+        assert_eq!(
+            plan(&Situation {
+                accepted: None,
+                ..base
+            }),
+            Step::WriteFirst
+        );
+        assert_eq!(
+            plan(&Situation {
+                pods: &[pod("a", false)],
+                ..base
+            }),
+            Step::WriteFirst
+        );
+        assert_eq!(
+            plan(&Situation {
+                accepted_startup: Some("x"),
+                ..base
+            }),
+            Step::WriteFirst
+        );
+        assert_eq!(
+            plan(&Situation {
+                accepted: Some("new"),
+                ..base
+            }),
+            Step::Settled
+        );
+    }
+
+    #[test]
+    fn a_canary_begins_is_watched_and_ends() {
+        let pods = [pod("a", true), pod("b", true)];
+        let nothing = Remembered::default();
+        assert_eq!(
+            plan(&situation(CANARY, &pods, &nothing)),
+            Step::BeginCanary(vec![0])
+        );
+        assert_eq!(
+            plan(&situation(Strategy::AtOnce, &pods, &nothing)),
+            Step::AtOnce
+        );
+        let (early, late) = (watched(997), watched(990));
+        let rest = Duration::from_secs(7);
+        assert_eq!(
+            plan(&situation(CANARY, &pods, &early)),
+            Step::Watch(vec![0], rest)
+        );
+        assert_eq!(
+            plan(&situation(CANARY, &pods, &late)),
+            Step::EndCanary(vec![0])
+        );
+    }
+
+    #[test]
+    fn a_canary_that_falls_takes_the_document_back() {
+        let mut pods = [pod("a", false), pod("b", true)];
+        let remembered = watched(997);
+        assert!(matches!(
+            plan(&situation(CANARY, &pods, &remembered)),
+            Step::TakeBack(_)
+        ));
+        pods[0].ready = true;
+        pods[0].restarts = 1;
+        assert!(matches!(
+            plan(&situation(CANARY, &pods, &remembered)),
+            Step::TakeBack(_)
+        ));
+        // A pod that somebody removed says nothing about the document.
+        pods[0].ending = true;
+        pods[0].ready = false;
+        assert_eq!(
+            plan(&situation(CANARY, &pods, &remembered)),
+            Step::BeginCanary(vec![1])
+        );
+    }
+
+    #[test]
+    fn what_failed_is_not_tried_again_until_it_changes() {
+        let pods = [pod("a", true)];
+        let failed = Failed {
+            revision: "new".to_owned(),
+            message: "no".to_owned(),
+        };
+        let remembered = Remembered {
+            failed: Some(failed),
+            ..Remembered::default()
+        };
+        let base = situation(CANARY, &pods, &remembered);
+        assert_eq!(plan(&base), Step::Failed("no".to_owned()));
+        assert_eq!(
+            plan(&Situation {
+                desired: "newer",
+                ..base
+            }),
+            Step::BeginCanary(vec![0])
+        );
+    }
+}
