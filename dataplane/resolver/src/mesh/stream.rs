@@ -98,7 +98,7 @@ impl<P: Program> Table<P> {
             return;
         }
         let settings = Arc::clone(&self.settings);
-        match policy::decide(&settings, &query) {
+        match policy::decide(&settings, &self.local, &query) {
             Policy::Ask => {}
             Policy::Deny(refusal) => return self.refuse(stream, refusal),
             Policy::Answer(answer, origin) => {

@@ -16,6 +16,7 @@ use crate::cache::Cache;
 use crate::event::Level;
 use crate::infra::Infra;
 use crate::key::{ConnectionId, FetchKind, Id, Identity, State, StateId, StreamKey};
+use crate::local::LocalZones;
 use crate::mesh::counter::{Counters, Gauges};
 use crate::mesh::list::List;
 use crate::mesh::mutant::Mutant;
@@ -85,6 +86,8 @@ impl KeyFlags {
 pub(crate) struct Table<P> {
     pub(crate) now: Now,
     pub(crate) settings: Arc<Settings>,
+    /// The local zones of `settings`.
+    pub(crate) local: LocalZones,
     /// Counts replaced settings; new clients never join a state of an earlier one.
     pub(crate) epoch: u32,
     pub(crate) cache: Arc<Cache>,
@@ -154,6 +157,7 @@ impl<P> Table<P> {
         let hasher = Seeded(random.fork());
         Self {
             now: Now::default(),
+            local: LocalZones::new(&settings),
             epoch: settings.epoch,
             cache,
             infra,
@@ -212,6 +216,7 @@ impl<P> Table<P> {
         if !self.mutated(Mutant::EpochIgnored) {
             self.epoch = settings.epoch.max(self.epoch.wrapping_add(1));
         }
+        self.local = LocalZones::new(&settings);
         self.settings = settings;
     }
 
