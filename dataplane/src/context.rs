@@ -2,13 +2,13 @@
 //! settings in force, and the buffers that one turn uses and leaves empty. Lives on one thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use weir_resolver::cache::Cache;
 use weir_resolver::key::ConnectionId;
+use weir_resolver::local::LocalZones;
 use weir_resolver::settings::Settings;
 
 use crate::clock::Clock;
@@ -42,7 +42,7 @@ pub struct WorkerContext {
     /// The settings in force.
     pub settings: RefCell<Arc<Settings>>,
     /// Names that the cache has no say over.
-    pub policy: RefCell<LocalNames>,
+    pub policy: RefCell<LocalZones>,
     /// Which streams are traced.
     pub sampler: RefCell<Sampler>,
     /// Where answers are written.
@@ -103,7 +103,7 @@ impl WorkerContext {
             routes,
             metrics,
             cache,
-            policy: RefCell::new(LocalNames::new(&settings)),
+            policy: RefCell::new(LocalZones::new(&settings)),
             settings: RefCell::new(settings),
             sampler: RefCell::new(sampler),
             scratch: RefCell::new(scratch),
@@ -130,71 +130,8 @@ impl WorkerContext {
     }
 }
 
-/// The apexes of the configured local zones: what is at or below one is for the mesh to answer.
-#[derive(Debug, Default)]
-pub struct LocalNames(HashSet<Box<[u8]>>);
-
-impl LocalNames {
-    /// The local zones of these settings.
-    #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        let zones = settings.resolution.local_zones.iter();
-        Self(zones.map(|zone| zone.name.as_wire().into()).collect())
-    }
-
-    /// Whether a name in lower-case wire form is at or below one of them.
-    #[must_use]
-    pub fn concerns(&self, mut name: &[u8]) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        loop {
-            if self.0.contains(name) {
-                return true;
-            }
-            let Some((length, rest)) = name.split_first() else {
-                return false;
-            };
-            let Some(parent) = rest.get(usize::from(*length)..) else {
-                return false;
-            };
-            name = parent;
-        }
-    }
-}
-
 /// The worker that accepted a connection.
 #[must_use]
 pub fn worker_of(connection: ConnectionId) -> u16 {
     u16::try_from(connection.0 >> COUNTER_BITS).unwrap_or(u16::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_resolver::name::Name;
-    use weir_resolver::settings::{LocalZone, LocalZoneKind};
-
-    use super::*;
-
-    #[test]
-    fn names_below_a_local_zone_are_found() {
-        let mut settings = Settings::default();
-        let name = |text: &str| Name::from_text(text).unwrap();
-        assert!(!LocalNames::new(&settings).concerns(name("nas.home.arpa").as_wire()));
-        let zone = LocalZone {
-            name: name("home.arpa"),
-            kind: LocalZoneKind::Static,
-            records: Vec::new(),
-        };
-        settings.resolution.local_zones.push(zone);
-        let names = LocalNames::new(&settings);
-        for (text, expected) in [
-            ("home.arpa", true),
-            ("a.nas.home.arpa", true),
-            ("arpa", false),
-            ("xhome.arpa", false),
-        ] {
-            assert_eq!(names.concerns(name(text).as_wire()), expected, "{text}");
-        }
-    }
 }

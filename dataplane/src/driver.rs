@@ -18,12 +18,13 @@ use weir_resolver::action::Action;
 use weir_resolver::event::Event;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
+use weir_resolver::local::LocalZones;
 use weir_resolver::mesh::Mesh;
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
 use weir_resolver::settings::Settings;
 
-use crate::context::{LocalNames, WorkerContext, worker_of};
+use crate::context::{WorkerContext, worker_of};
 use crate::entropy;
 use crate::mailbox::{Completion, Ending, Note, Outbox};
 use crate::route::RouteMessage;
@@ -150,7 +151,7 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Replace(settings, traces) => {
-                *self.worker.policy.borrow_mut() = LocalNames::new(&settings);
+                *self.worker.policy.borrow_mut() = LocalZones::new(&settings);
                 *self.worker.settings.borrow_mut() = Arc::clone(&settings);
                 *self.worker.sampler.borrow_mut() = Sampler::new(traces.as_ref());
                 self.handle(Event::Replace(settings));

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use weir_resolver::access;
 use weir_resolver::answer::Shaped;
 use weir_resolver::event::Event;
 use weir_resolver::name::{NAME_MAX, Name};
@@ -67,7 +68,7 @@ pub fn look_up(worker: &WorkerContext, asked: &mut Asked, message: &[u8]) -> Fou
 fn from_cache(worker: &WorkerContext, asked: &Asked, view: &QueryView<'_>) -> Option<Shaped> {
     let settings = worker.settings.borrow();
     if !view.recursion_desired
-        || worker.policy.borrow().concerns(view.name)
+        || worker.policy.borrow().concern(view.name, view.class)
         || !may_ask(&settings.access_control, asked.client)
     {
         return None;
@@ -93,15 +94,12 @@ fn from_cache(worker: &WorkerContext, asked: &Asked, view: &QueryView<'_>) -> Op
     })
 }
 
-/// Whether the most specific rule lets a client ask; without any rule everybody may.
+/// Whether a client may ask with RD.
 fn may_ask(rules: &[AccessRule], client: IpAddr) -> bool {
-    let client = client.to_canonical();
-    let matching = rules.iter().filter(|rule| rule.prefix.contains(client));
-    let decisive = matching.max_by_key(|rule| rule.prefix.length);
-    match decisive {
-        Some(rule) => matches!(rule.action, AccessAction::Allow | AccessAction::AllowSnoop),
-        None => rules.is_empty(),
-    }
+    matches!(
+        access::action(rules, client),
+        AccessAction::Allow | AccessAction::AllowSnoop
+    )
 }
 
 #[cfg(test)]
