@@ -40,6 +40,27 @@ fn target(rrset: &Rrset) -> Option<Name> {
     rrset.rdata.iter().next().and_then(rdata::target)
 }
 
+/// The DNAME before a CNAME that stands for it; one DNAME may lead on more than once.
+fn synthesised(section: &[Arc<Rrset>], index: usize) -> Option<Role> {
+    let cname = section.get(index)?;
+    if cname.record_type != RecordType::CNAME || !cname.signatures.is_empty() {
+        return None;
+    }
+    let to = target(cname)?;
+    section
+        .iter()
+        .take(index)
+        .position(|dname| {
+            dname.record_type == RecordType::DNAME
+                && dname.owner != cname.owner
+                && cname.owner.is_within(&dname.owner)
+                && target(dname)
+                    .and_then(|target| cname.owner.substitute(&dname.owner, &target).ok())
+                    .is_some_and(|made| made == to)
+        })
+        .map(Role::Synthesised)
+}
+
 /// Walks along `section`.
 #[must_use]
 pub fn follow(question: &Question, section: &[Arc<Rrset>]) -> Way {
@@ -59,17 +80,14 @@ pub fn follow(question: &Question, section: &[Arc<Rrset>]) -> Way {
             rrset.record_type == question.record_type || question.record_type == RecordType::ANY;
         let role = if rrset.owner == way.end && wanted {
             way.complete = true;
-            Role::Final
+            synthesised(section, index).unwrap_or(Role::Final)
         } else if rrset.owner == way.end && rrset.record_type == RecordType::CNAME && !way.complete
         {
             let to = target(rrset);
-            let dname = renamed.take();
+            renamed = None;
             way.aliased = true;
-            way.end = to.clone().unwrap_or_else(|| way.end.clone());
-            match dname {
-                Some((place, name)) if to.as_ref() == Some(&name) => Role::Synthesised(place),
-                _ => Role::Alias,
-            }
+            way.end = to.unwrap_or_else(|| way.end.clone());
+            synthesised(section, index).unwrap_or(Role::Alias)
         } else if rrset.record_type == RecordType::DNAME
             && way.end != rrset.owner
             && way.end.is_within(&rrset.owner)
