@@ -183,7 +183,12 @@ impl Infra {
 
     /// No reply came in time.
     pub fn timed_out(&self, now: Instant, ttl: Duration, server: SocketAddr) {
-        self.note(now, ttl, server, |facts| facts.timed_out(now));
+        self.note(now, ttl, server, |facts| facts.timed_out(now, false));
+    }
+
+    /// The same, to a query of a type that some servers never answer, as AAAA.
+    pub fn ignored(&self, now: Instant, ttl: Duration, server: SocketAddr) {
+        self.note(now, ttl, server, |facts| facts.timed_out(now, true));
     }
 
     /// The server answers only without an OPT record (RFC 6891, 7).

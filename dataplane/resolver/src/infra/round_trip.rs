@@ -16,6 +16,9 @@ const ESTIMATE_MAX: Duration = Duration::from_secs(120);
 /// From this estimate on a server counts as dead: five timeouts in a row of an unknown one.
 const DEAD: Duration = Duration::from_secs(12);
 
+/// Queries that a server ignores for their type count up to here.
+const IGNORED_MAX: Duration = Duration::from_secs(3);
+
 /// The round trip of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundTrip {
@@ -56,6 +59,15 @@ impl RoundTrip {
     /// No reply came in time (RFC 6298, 5.5).
     pub fn timed_out(&mut self) {
         self.estimate = (self.estimate * 2).min(ESTIMATE_MAX);
+    }
+
+    /// The same for a query of a type that some servers never answer: it backs off, and never kills a server
+    /// that has answered other queries.
+    pub fn ignored(&mut self) {
+        self.timed_out();
+        if self.measured {
+            self.estimate = self.estimate.min(IGNORED_MAX);
+        }
     }
 
     /// Takes a given estimate for measured.
@@ -117,6 +129,21 @@ mod tests {
         round_trip.replied(Duration::from_millis(20));
         assert!(!round_trip.is_dead() && round_trip.is_measured());
         assert_eq!(round_trip.estimate(), Duration::from_millis(60));
+    }
+
+    #[test]
+    fn ignored_queries_do_not_kill() {
+        let mut round_trip = RoundTrip::default();
+        round_trip.replied(Duration::from_millis(20));
+        for _ in 0..20 {
+            round_trip.ignored();
+        }
+        assert!(!round_trip.is_dead());
+        let mut silent = RoundTrip::default();
+        for _ in 0..5 {
+            silent.ignored();
+        }
+        assert!(silent.is_dead());
     }
 
     #[test]

@@ -60,8 +60,12 @@ impl Server {
         self.expires <= now
     }
 
-    pub(super) fn timed_out(&mut self, now: Instant) {
-        self.round_trip.timed_out();
+    pub(super) fn timed_out(&mut self, now: Instant, ignored: bool) {
+        if ignored {
+            self.round_trip.ignored();
+        } else {
+            self.round_trip.timed_out();
+        }
         if self.round_trip.is_dead() {
             self.probe_after = now.after(PROBE_INTERVAL);
         }

@@ -61,7 +61,7 @@ pub fn replied(
             .note_no_edns(context.now.instant, ttl, plan.server);
         return send::send_again(work, context, open.index, plan, |plan| plan.edns = false);
     }
-    scrub::gather_signatures(&mut reply);
+    scrub::gather_signatures(&mut reply, context.settings.limits.signatures_per_rrset_max);
     let kind = classify(
         &reply,
         &Asked {
@@ -121,7 +121,11 @@ pub fn failed(
         return Next::Wait;
     };
     let (now, ttl) = (context.now.instant, context.settings.cache.server_ttl);
+    let often_ignored = [RecordType::AAAA, RecordType::DS, RecordType::HTTPS];
     match failure {
+        FetchFailure::Timeout if often_ignored.contains(&plan.question.record_type) => {
+            context.infra.ignored(now, ttl, plan.server);
+        }
         FetchFailure::Timeout => context.infra.timed_out(now, ttl, plan.server),
         FetchFailure::Unreachable | FetchFailure::TlsFailed => {
             context.infra.timed_out(now, ttl, plan.server);

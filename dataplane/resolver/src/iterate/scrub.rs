@@ -11,26 +11,27 @@ use crate::rrset::{Class, RdataList, RecordType, Rrset};
 use crate::settings::ResolutionSettings;
 use crate::wire::Reply;
 
-/// Gives RRsets of the answer section the signatures that stand in another section.
-pub fn gather_signatures(reply: &mut Reply) {
+/// Gives RRsets of the answer section the signatures that stand in another section, up to `signatures_max`.
+pub fn gather_signatures(reply: &mut Reply, signatures_max: usize) {
     let Reply {
         answer,
         authority,
         additional,
         ..
     } = reply;
-    for rrset in answer
-        .iter_mut()
-        .filter(|rrset| rrset.signatures.is_empty())
-    {
-        let elsewhere = authority.iter().chain(&*additional).find(|other| {
+    for rrset in answer.iter_mut().filter(|rrset| !rrset.rdata.is_empty()) {
+        let elsewhere = authority.iter().chain(&*additional).filter(|other| {
             other.rdata.is_empty()
                 && other.record_type == rrset.record_type
                 && other.class == rrset.class
                 && other.owner == rrset.owner
         });
-        if let Some(elsewhere) = elsewhere {
-            rrset.signatures = elsewhere.signatures.clone();
+        let found: Vec<&[u8]> = elsewhere
+            .flat_map(|other| other.signatures.iter())
+            .collect();
+        if !found.is_empty() {
+            let all = rrset.signatures.iter().chain(found).take(signatures_max);
+            rrset.signatures = RdataList::new(all);
         }
     }
 }
