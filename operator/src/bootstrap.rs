@@ -78,10 +78,11 @@ async fn make(secrets: &Api<Secret>, now: UnixSeconds) -> Result<Authority, Boot
         (naming::KEY_FILE, &pem.key),
     ]
     .map(|(field, text)| (field.to_owned(), ByteString(text.as_bytes().to_vec())));
+    let managed = "app.kubernetes.io/managed-by".to_owned();
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(AUTHORITY_SECRET.to_owned()),
-            labels: Some(naming::labels("operator")),
+            labels: Some([(managed, naming::MANAGED_BY.to_owned())].into()),
             ..ObjectMeta::default()
         },
         type_: Some("kubernetes.io/tls".to_owned()),

@@ -198,7 +198,8 @@ async fn begin_canary(round: &Round<'_>, first: &[usize], remembered: &mut Remem
         remembered.canary = Some(Canary {
             revision: round.desired.revision.clone(),
             pods: pods.map(|pod| (pod.uid.clone(), pod.restarts)).collect(),
-            since: round.now,
+            // Rounded up, so that the window is never cut short by the part of a second.
+            since: UnixSeconds(round.now.0 + 1),
         });
     }
     answers.extend(round.send_rest(first, remembered).await);
