@@ -5,6 +5,7 @@
 //! arrived is collected, then everything is answered, so that the kernel is entered once for many
 //! answers.
 
+mod answer;
 pub mod books;
 pub mod connection;
 pub mod frame_limits;

@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod cell;
+pub mod label;
 pub mod ledger;
 pub mod metric;
 pub mod record;

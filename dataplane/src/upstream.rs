@@ -1,7 +1,6 @@
 //! Sends the queries of a mesh to other servers and puts what becomes of them into the worker's
 //! inbox: one reply or one failure for each fetch, and neither after it was cancelled.
 
-pub mod matching;
 pub mod stream;
 pub mod udp;
 

@@ -261,7 +261,8 @@ async fn rfc8484_methods_and_statuses() {
             BASE64URL_NOPAD.encode(&message)
         )
     };
-    let cases: [(Method, &str, Option<&str>, Option<Vec<u8>>, u16); 8] = [
+    type Case<'a> = (Method, &'a str, Option<&'a str>, Option<Vec<u8>>, u16);
+    let cases: [Case<'_>; 8] = [
         (Method::GET, "https://127.0.0.1/other", None, None, 404),
         (Method::GET, "https://127.0.0.1/dns-query", None, None, 400),
         (Method::GET, &short, None, None, 400),

@@ -2,6 +2,7 @@
 //! it owns meanwhile. A stream that is answered in its first turn never becomes one.
 
 use std::net::IpAddr;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +12,7 @@ use weir_resolver::answer::{ExtendedError, Origin, ResponseCode};
 use weir_resolver::name::Name;
 
 use super::request::{HttpFault, QUERY_MAX};
+use crate::telemetry::record::Disposition;
 use crate::telemetry::sample::Decision;
 
 /// What is remembered of a request until its stream ends.
@@ -117,6 +119,70 @@ pub struct Stream {
     pub asked: Asked,
     /// What it waits for.
     pub phase: Phase,
+}
+
+impl Receiving {
+    /// Reads what has come. Ready with what it is to be answered when the body has ended, or with
+    /// its disposition when the stream has.
+    pub fn read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<HttpFault>, Disposition>> {
+        loop {
+            match std::task::ready!(self.body.poll_data(context)) {
+                None => return Poll::Ready(Ok(self.fault)),
+                Some(Err(error)) => {
+                    let reason = error.reason().filter(|_| error.is_reset());
+                    return Poll::Ready(Err(match reason {
+                        Some(reason) if error.is_remote() => {
+                            Disposition::PeerCancelled(reason.into())
+                        }
+                        Some(reason) => Disposition::Reset(reason.into()),
+                        None => Disposition::ConnectionLost,
+                    }));
+                }
+                Some(Ok(piece)) => {
+                    self.passed += piece.len();
+                    // Nothing is held back by the window: what is too long is refused below.
+                    let _ = self.body.flow_control().release_capacity(piece.len());
+                    let wanted = self.fault.is_none() && !self.whole;
+                    if self.passed > QUERY_MAX || (wanted && !self.message.push(piece)) {
+                        return Poll::Ready(Ok(Some(self.fault.unwrap_or(HttpFault::BodyLength))));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Sending {
+    /// Hands over what there is room for. Ready with no disposition when all has been handed over.
+    pub fn send_on(&mut self, context: &mut Context<'_>) -> Poll<Option<Disposition>> {
+        loop {
+            let room = match std::task::ready!(self.send.poll_capacity(context)) {
+                Some(Ok(room)) => room,
+                Some(Err(error)) => {
+                    let reason = error
+                        .reason()
+                        .filter(|_| error.is_reset() && error.is_remote());
+                    return Poll::Ready(Some(
+                        reason.map_or(Disposition::ConnectionLost, |reason| {
+                            Disposition::PeerCancelled(reason.into())
+                        }),
+                    ));
+                }
+                None => return Poll::Ready(Some(Disposition::ConnectionLost)),
+            };
+            let piece = self.rest.split_to(room.min(self.rest.len()));
+            let last = self.rest.is_empty();
+            if self.send.send_data(piece, last).is_err() {
+                return Poll::Ready(Some(Disposition::ConnectionLost));
+            }
+            if last {
+                return Poll::Ready(None);
+            }
+        }
+    }
 }
 
 /// A body in one piece if it came so, which is what clients do, else joined.

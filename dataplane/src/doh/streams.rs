@@ -16,37 +16,33 @@ use weir_resolver::event::CloseCause;
 
 use super::books::Books;
 use super::lookup::{self, Found};
-use super::request::{HttpFault, QUERY_MAX};
-use super::response;
-use super::stream::{
-    Asked, Awaiting, DnsOutcome, Message, Phase, Receiving, Sending, Stream, question_part,
-    servfail,
-};
+use super::request::HttpFault;
+use super::stream::{Asked, Awaiting, Message, Phase, Receiving, Stream, question_part, servfail};
 use crate::context::WorkerContext;
 use crate::edge::{self, Edge};
 use crate::mailbox::Completion;
 use crate::telemetry::record::Disposition;
 
 /// What a stream is to be answered.
-enum Reply {
+pub(super) enum Reply {
     Fault(HttpFault),
     Answer { answer: Shaped, owner: Option<u16> },
 }
 
 /// A stream whose answer is at hand.
-struct Ready {
-    respond: SendResponse<Bytes>,
-    asked: Asked,
-    reply: Reply,
+pub(super) struct Ready {
+    pub(super) respond: SendResponse<Bytes>,
+    pub(super) asked: Asked,
+    pub(super) reply: Reply,
 }
 
 /// The streams of one connection.
 pub struct Streams {
-    open: BTreeMap<u32, Stream>,
-    ready: Vec<Ready>,
-    edge: Arc<Edge>,
-    books: Books,
-    worker: Rc<WorkerContext>,
+    pub(super) open: BTreeMap<u32, Stream>,
+    pub(super) ready: Vec<Ready>,
+    pub(super) edge: Arc<Edge>,
+    pub(super) books: Books,
+    pub(super) worker: Rc<WorkerContext>,
 }
 
 impl Streams {
@@ -327,147 +323,6 @@ impl Streams {
         }
     }
 
-    /// Gives answers on to streams whose clients have made room.
-    pub fn send_on(&mut self, context: &mut Context<'_>) {
-        let sending: Vec<u32> = self
-            .open
-            .iter()
-            .filter(|(_, stream)| matches!(stream.phase, Phase::Sending(_)))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in sending {
-            let Some(Stream {
-                phase: Phase::Sending(sending),
-                ..
-            }) = self.open.get_mut(&number)
-            else {
-                continue;
-            };
-            let before = sending.rest.len() as u64;
-            let outcome = sending.send_on(context);
-            let sent = before - sending.rest.len() as u64;
-            self.worker
-                .response_bytes
-                .set(self.worker.response_bytes.get() - sent);
-            match outcome {
-                Poll::Pending => {}
-                Poll::Ready(Some(disposition)) => self.remove(number, disposition),
-                Poll::Ready(None) => self.remove(number, Disposition::Answered),
-            }
-        }
-    }
-
-    /// Answers everything that is ready. Never called between two looks for requests of one pass.
-    pub fn answer(&mut self, now: Instant) {
-        let mut ready = std::mem::take(&mut self.ready);
-        for Ready {
-            respond,
-            asked,
-            reply,
-        } in ready.drain(..)
-        {
-            match reply {
-                Reply::Fault(fault) => {
-                    let head = response::fault(fault);
-                    let body = Bytes::from_static(fault.sentence().as_bytes());
-                    self.send(respond, asked, head, body, None, None, now);
-                }
-                Reply::Answer { answer, owner } => {
-                    let freshness = self
-                        .worker
-                        .scratch
-                        .borrow_mut()
-                        .freshness
-                        .value(answer.max_age);
-                    let dns = DnsOutcome {
-                        rcode: answer.rcode,
-                        extended_error: answer.extended_error,
-                        origin: answer.origin,
-                    };
-                    let head = response::answer(freshness);
-                    self.send(respond, asked, head, answer.message, Some(dns), owner, now);
-                }
-            }
-        }
-        // Keeps the room for the next turn, but not what a burst made of it.
-        if ready.capacity() <= 128 {
-            self.ready = ready;
-        }
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one call for each part of one response"
-    )]
-    fn send(
-        &mut self,
-        mut respond: SendResponse<Bytes>,
-        asked: Asked,
-        head: http::Response<()>,
-        body: Bytes,
-        dns: Option<DnsOutcome>,
-        owner: Option<u16>,
-        now: Instant,
-    ) {
-        let status = head.status().as_u16();
-        let headless = asked.head_only || body.is_empty();
-        let Ok(mut send) = respond.send_response(head, headless) else {
-            // The client reset it in this turn, or the connection is ending.
-            return self.fail(asked, owner, reset_of(&mut respond));
-        };
-        self.books.respond(&asked, status, dns, now);
-        if headless {
-            return self.finish(asked, status, dns, owner);
-        }
-        send.reserve_capacity(body.len());
-        if send.capacity() >= body.len() {
-            return match send.send_data(body, true) {
-                Ok(()) => self.finish(asked, status, dns, owner),
-                Err(_) => self.fail(asked, owner, Disposition::ConnectionLost),
-            };
-        }
-        let held = self.worker.response_bytes.get() + body.len() as u64;
-        if held > self.edge.http2.response_buffer_limit {
-            send.send_reset(Reason::ENHANCE_YOUR_CALM);
-            let disposition = Disposition::Reset(Reason::ENHANCE_YOUR_CALM.into());
-            return self.fail(asked, owner, disposition);
-        }
-        self.worker.response_bytes.set(held);
-        let deadline = now + edge::SEND_TIMEOUT;
-        let sending = Sending {
-            send,
-            rest: body,
-            deadline,
-            owner,
-            status,
-            dns,
-        };
-        self.open.insert(
-            asked.stream,
-            Stream {
-                asked,
-                phase: Phase::Sending(sending),
-            },
-        );
-    }
-
-    fn finish(&self, asked: Asked, status: u16, dns: Option<DnsOutcome>, owner: Option<u16>) {
-        if let Some(owner) = owner {
-            self.books.written(asked.stream, owner);
-        }
-        self.books
-            .dispose(&self.edge, asked, Some(status), dns, Disposition::Answered);
-    }
-
-    fn fail(&self, asked: Asked, owner: Option<u16>, disposition: Disposition) {
-        if let Some(owner) = owner {
-            self.books
-                .leave(asked.stream, owner, CloseCause::WriteFailed);
-        }
-        self.books
-            .dispose(&self.edge, asked, None, None, disposition);
-    }
-
     /// Gives up what is over its deadline.
     pub fn expire(&mut self, now: Instant) {
         let late = |stream: &Stream| match &stream.phase {
@@ -495,7 +350,7 @@ impl Streams {
     }
 
     /// Removes an open stream for good.
-    fn remove(&mut self, number: u32, disposition: Disposition) {
+    pub(super) fn remove(&mut self, number: u32, disposition: Disposition) {
         let Some(Stream { asked, phase }) = self.open.remove(&number) else {
             return;
         };
@@ -568,75 +423,5 @@ fn fault_of(refusal: Refusal) -> HttpFault {
         Refusal::ClientLimit => HttpFault::ClientLimit,
         Refusal::Full => HttpFault::Full,
         Refusal::Denied => HttpFault::Denied,
-    }
-}
-
-/// What ended a stream that takes no response any more.
-fn reset_of(respond: &mut SendResponse<Bytes>) -> Disposition {
-    let mut context = Context::from_waker(std::task::Waker::noop());
-    match respond.poll_reset(&mut context) {
-        Poll::Ready(Ok(reason)) => Disposition::PeerCancelled(reason.into()),
-        Poll::Ready(Err(_)) | Poll::Pending => Disposition::ConnectionLost,
-    }
-}
-
-impl Receiving {
-    /// Reads what has come. Ready with what it is to be answered when the body has ended, or with
-    /// its disposition when the stream has.
-    fn read(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<HttpFault>, Disposition>> {
-        loop {
-            match std::task::ready!(self.body.poll_data(context)) {
-                None => return Poll::Ready(Ok(self.fault)),
-                Some(Err(error)) => {
-                    let reason = error.reason().filter(|_| error.is_reset());
-                    return Poll::Ready(Err(match reason {
-                        Some(reason) if error.is_remote() => {
-                            Disposition::PeerCancelled(reason.into())
-                        }
-                        Some(reason) => Disposition::Reset(reason.into()),
-                        None => Disposition::ConnectionLost,
-                    }));
-                }
-                Some(Ok(piece)) => {
-                    self.passed += piece.len();
-                    // Nothing is held back by the window: what is too long is refused below.
-                    let _ = self.body.flow_control().release_capacity(piece.len());
-                    let wanted = self.fault.is_none() && !self.whole;
-                    if self.passed > QUERY_MAX || (wanted && !self.message.push(piece)) {
-                        return Poll::Ready(Ok(Some(self.fault.unwrap_or(HttpFault::BodyLength))));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Sending {
-    /// Hands over what there is room for. Ready with no disposition when all has been handed over.
-    fn send_on(&mut self, context: &mut Context<'_>) -> Poll<Option<Disposition>> {
-        loop {
-            let room = match std::task::ready!(self.send.poll_capacity(context)) {
-                Some(Ok(room)) => room,
-                Some(Err(error)) => {
-                    let reason = error
-                        .reason()
-                        .filter(|_| error.is_reset() && error.is_remote());
-                    return Poll::Ready(Some(
-                        reason.map_or(Disposition::ConnectionLost, |reason| {
-                            Disposition::PeerCancelled(reason.into())
-                        }),
-                    ));
-                }
-                None => return Poll::Ready(Some(Disposition::ConnectionLost)),
-            };
-            let piece = self.rest.split_to(room.min(self.rest.len()));
-            let last = self.rest.is_empty();
-            if self.send.send_data(piece, last).is_err() {
-                return Poll::Ready(Some(Disposition::ConnectionLost));
-            }
-            if last {
-                return Poll::Ready(None);
-            }
-        }
     }
 }

@@ -15,8 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use weir_resolver::fetch::FetchFailure;
-
-use super::matching;
+use weir_resolver::wire;
 
 /// How long a connection without queries is kept (RFC 7766, 6.2.3).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -188,7 +187,7 @@ impl Carrier {
             let found = state
                 .waiting
                 .iter()
-                .position(|sent| matching::answers(&sent.query, &reply));
+                .position(|sent| wire::reply_matches(&sent.query, &reply));
             match found {
                 Some(index) => {
                     state.used = true;

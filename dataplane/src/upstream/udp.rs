@@ -12,8 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use weir_resolver::fetch::FetchFailure;
+use weir_resolver::wire;
 
-use super::matching;
 use crate::entropy;
 
 /// Larger than any datagram that a server sends for the payload size we offer.
@@ -58,7 +58,7 @@ async fn receive(socket: &UdpSocket, query: &[u8], stray: impl Fn()) -> io::Resu
         let received = DATAGRAM.with_borrow_mut(|buffer| {
             socket.try_recv(buffer).map(|length| {
                 let datagram = buffer.get(..length).unwrap_or_default();
-                matching::answers(query, datagram).then(|| Bytes::copy_from_slice(datagram))
+                wire::reply_matches(query, datagram).then(|| Bytes::copy_from_slice(datagram))
             })
         });
         match received {
