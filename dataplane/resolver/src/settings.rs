@@ -259,6 +259,9 @@ pub struct ResolutionSettings {
     pub harden_glue: bool,
     /// Whether a validated NXDOMAIN denies everything below it (RFC 8020).
     pub harden_below_nxdomain: bool,
+    /// Whether the NS RRset that a zone's own answers carry beside them joins that of its parent; off, since
+    /// who forges an answer could take the zone over with it (CVE-2025-11411).
+    pub learn_name_servers: bool,
     /// How many addresses of name servers are looked up eagerly, by dependency depth; -1 is all.
     pub target_fetch_policy: [i8; 5],
     /// The prefix for synthesised AAAA (RFC 6147), if DNS64 is on; 96 bits or as RFC 6052, 2.2 allows.
@@ -423,6 +426,7 @@ impl Default for Settings {
                 avoid_loopback: true,
                 harden_glue: true,
                 harden_below_nxdomain: true,
+                learn_name_servers: false,
                 target_fetch_policy: [3, 2, 1, 0, 0],
                 dns64_prefix: None,
                 nat64: false,

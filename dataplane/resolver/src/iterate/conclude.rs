@@ -50,6 +50,7 @@ pub fn answer(
     }
     let unsigned = expect::lacks_signatures(context, plan, &chain.rrsets);
     let rrsets = keep_chain(work, context, reply, chain);
+    learn_name_servers(work, context, plan, reply);
     let class = work.current.class;
     let denials = scrub::denials(reply, &plan.zone, class);
     let denials = keep_all(work, context, denials, Section::Authority.trust(reply));
@@ -60,6 +61,21 @@ pub fn answer(
         return set_aside(work, context, plan, outcome, open);
     }
     outcome
+}
+
+/// Keeps the zone's own NS RRset, where the settings allow it.
+fn learn_name_servers(work: &Work, context: &Context<'_>, plan: &FetchPlan, reply: &Reply) {
+    let settings = context.settings;
+    if !settings.resolution.learn_name_servers || !reply.authoritative {
+        return;
+    }
+    let class = work.current.class;
+    let limit = settings.limits.name_servers_max;
+    let parts = scrub::referral(reply, &plan.zone, &plan.zone, class, limit, true);
+    if let Some(parts) = parts {
+        keep(work, context, parts.ns, Section::Authority.trust(reply));
+        keep_all(work, context, parts.glue, Section::Additional.trust(reply));
+    }
 }
 
 /// Addresses of the name servers that an NS answer names.

@@ -21,6 +21,8 @@ pub struct Minimiser {
     asked: usize,
     steps: usize,
     timeouts: u8,
+    /// The type that minimised queries ask for.
+    record_type: RecordType,
 }
 
 impl Minimiser {
@@ -32,6 +34,8 @@ impl Minimiser {
             asked: 0,
             steps: 0,
             timeouts: 0,
+            // RFC 9156, 2.1: A is the type least likely to be mistreated.
+            record_type: RecordType::A,
         }
     }
 
@@ -44,6 +48,16 @@ impl Minimiser {
     /// From now on the full name is asked.
     pub const fn give_up(&mut self) {
         self.enabled = false;
+    }
+
+    /// A server failed a minimised query: NS is asked for next, the other type that RFC 9156, 2.1 names, and
+    /// after that the full name.
+    pub fn failed(&mut self) {
+        if self.record_type == RecordType::A {
+            self.record_type = RecordType::NS;
+        } else {
+            self.give_up();
+        }
     }
 
     /// A minimised query got no reply.
@@ -73,8 +87,7 @@ impl Minimiser {
         }
         Question {
             name: question.name.suffix(known + add),
-            // RFC 9156, 2.1: A is the type least likely to be mistreated.
-            record_type: RecordType::A,
+            record_type: self.record_type,
             class: question.class,
         }
     }
@@ -137,6 +150,17 @@ mod tests {
             minimiser.advance(&next.name);
         }
         assert!(steps <= STEPS_MAX + 1, "{steps}");
+    }
+
+    #[test]
+    fn failures_change_the_type_first() {
+        let full = question("a.b.example");
+        let mut minimiser = Minimiser::new(true);
+        minimiser.failed();
+        let next = minimiser.question(&full, &Name::root());
+        assert_eq!(next.record_type, RecordType::NS);
+        minimiser.failed();
+        assert_eq!(minimiser.question(&full, &Name::root()), full);
     }
 
     #[test]

@@ -181,7 +181,7 @@ fn minimised(
             Next::Choose
         }
         ReplyKind::Unusable(_) if !is_strict(context) => {
-            work.minimiser.give_up();
+            work.minimiser.failed();
             Next::Choose
         }
         ReplyKind::Lame(lame) => send::pass_over_lame(work, context, plan, lame, open),
