@@ -130,7 +130,10 @@ impl<P: Program> Mesh<P> {
             Event::FetchFailed { fetch, failure } => {
                 self.end_fetch(fetch, |plan, _| Message::FetchFailed { plan, failure });
             }
-            Event::Timeout => self.time_out(),
+            Event::Timeout => {
+                table.yielded = false;
+                self.time_out();
+            }
             Event::Replace(settings) => table.replace(settings),
             Event::Drain { by } => table.drain(by),
             Event::Pressure(level) => table.level = level,

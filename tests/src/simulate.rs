@@ -1,0 +1,12 @@
+//! The seeded simulator: the real mesh, driven through every way in which a stream can end.
+//!
+//! One seed is the only input: it draws the limits, the faults, and every event. `run` gives a report
+//! with the hash of everything that happened; the same seed gives the same hash. A seed that fails is
+//! reproduced by `simulate --seeds N..N+1` and becomes a line of `tests/seeds.txt`.
+
+pub mod model;
+pub mod network;
+pub mod plot;
+pub mod run;
+pub mod seed;
+pub mod swarm;
