@@ -30,7 +30,12 @@ fn fresh_seeds_pass() {
     let mut answers = 0;
     for seed in SEEDS {
         let report = run(seed, EVENTS, None);
-        assert_eq!(report.violation, None, "simulate --seeds {seed}..{} --events {EVENTS}", seed + 1);
+        assert_eq!(
+            report.violation,
+            None,
+            "simulate --seeds {seed}..{} --events {EVENTS}",
+            seed + 1
+        );
         answers += report.answers;
     }
     assert!(answers > 1000, "only {answers} streams were answered");

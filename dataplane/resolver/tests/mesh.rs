@@ -21,7 +21,9 @@ use weir_resolver::program::Program;
 use weir_resolver::question::{Query, Question, QuestionKey, StateKind};
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
-use weir_resolver::settings::{AccessAction, AccessRule, Prefix, Settings};
+use weir_resolver::settings::{
+    AccessAction, AccessRule, LocalZone, LocalZoneKind, Prefix, Settings,
+};
 use weir_resolver::time::{Instant, Now, UnixTime};
 
 fn question(name: &str) -> Question {
@@ -1033,5 +1035,46 @@ fn o8_who_may_not_ask_is_told_so() {
     assert_eq!(ask(9, "10.2.0.1", true), Ok(ResponseCode::REFUSED));
     assert_eq!(ask(11, "192.0.2.1", true), Ok(ResponseCode::REFUSED));
     assert_eq!(bench.mesh.counters().answered_locally, 3);
+    bench.end();
+}
+
+#[test]
+fn local_zones_are_asked_before_anything_else() {
+    let set = |owner: &str, record_type, rdata: &[u8]| {
+        Arc::new(Rrset {
+            owner: Name::from_text(owner).unwrap(),
+            record_type,
+            class: Class::IN,
+            ttl: 60,
+            rdata: RdataList::new([rdata]),
+            signatures: RdataList::default(),
+        })
+    };
+    let mut bench = Bench::new(|settings| {
+        let target = Name::from_text("ask.there").unwrap();
+        settings.resolution.local_zones = vec![LocalZone {
+            name: Name::from_text("local").unwrap(),
+            kind: LocalZoneKind::Static,
+            records: vec![
+                set("a.local", RecordType::A, &[192, 0, 2, 7]),
+                set("alias.local", RecordType::CNAME, target.as_wire()),
+            ],
+        }];
+    });
+    bench.open(1);
+    let here = bench.ask(1, 1, "a.local");
+    assert_eq!(bench.answered(here), ResponseCode::NOERROR);
+    assert_eq!(bench.answers[&here][0].origin, Origin::Local);
+    let absent = bench.ask(1, 3, "b.local");
+    assert_eq!(bench.answered(absent), ResponseCode::NXDOMAIN);
+    let alias = bench.ask(1, 5, "alias.local");
+    let target = bench.ask(1, 7, "ask.there");
+    assert_eq!(bench.open.len(), 1, "both wait for the same question");
+    bench.reply();
+    assert_eq!(bench.answered(target), ResponseCode::NXDOMAIN);
+    assert_eq!(bench.answered(alias), ResponseCode::NXDOMAIN);
+    let message = &bench.answers[&alias][0].message;
+    assert_eq!(message[6..8], [0, 1], "the alias is in the answer section");
+    assert_eq!(message[12..25], *b"\x05alias\x05local\x00");
     bench.end();
 }

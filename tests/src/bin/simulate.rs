@@ -70,7 +70,12 @@ fn carry_out(arguments: &Arguments, out: &mut impl std::io::Write) -> std::io::R
         .split_once("..")
         .and_then(|(first, end)| Some((first.parse().ok()?, end.parse().ok()?)))
         .filter(|(first, end): &(u64, u64)| first < end)
-        .ok_or_else(|| invalid(format!("--seeds {}: write A..B with A < B", arguments.seeds)))?;
+        .ok_or_else(|| {
+            invalid(format!(
+                "--seeds {}: write A..B with A < B",
+                arguments.seeds
+            ))
+        })?;
     let started = Instant::now();
     let mut sum = Sum::default();
     let failed = match arguments.mutant.as_deref() {
@@ -86,9 +91,17 @@ fn carry_out(arguments: &Arguments, out: &mut impl std::io::Write) -> std::io::R
             let mutants = if name == "all" {
                 Mutant::ALL.to_vec()
             } else {
-                let known = || Mutant::ALL.iter().map(|mutant| mutant.name()).collect::<Vec<_>>();
+                let known = || {
+                    Mutant::ALL
+                        .iter()
+                        .map(|mutant| mutant.name())
+                        .collect::<Vec<_>>()
+                };
                 let mutant = name.parse().map_err(|()| {
-                    invalid(format!("--mutant {name}: write all, or one of {}", known().join(", ")))
+                    invalid(format!(
+                        "--mutant {name}: write all, or one of {}",
+                        known().join(", ")
+                    ))
                 })?;
                 vec![mutant]
             };
@@ -133,7 +146,11 @@ fn tell(report: &Report, hashes: bool, out: &mut impl std::io::Write) -> std::io
         )?;
     }
     if hashes {
-        writeln!(out, "seed {}: trace {:016x}", report.seed, report.trace_hash)?;
+        writeln!(
+            out,
+            "seed {}: trace {:016x}",
+            report.seed, report.trace_hash
+        )?;
     }
     Ok(())
 }

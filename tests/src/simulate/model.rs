@@ -100,8 +100,10 @@ impl Model {
         if self.connections.remove(&connection).is_none() {
             return;
         }
-        self.waiting.retain(|stream, _| stream.connection != connection);
-        self.answering.retain(|stream| stream.connection != connection);
+        self.waiting
+            .retain(|stream, _| stream.connection != connection);
+        self.answering
+            .retain(|stream| stream.connection != connection);
     }
 
     /// Sees one action.
@@ -116,9 +118,7 @@ impl Model {
     ) -> Result<(), Fault> {
         match action {
             Action::Answer { stream, answer } => self.answered(*stream, answer),
-            Action::Refuse { stream, refusal } => {
-                self.refused(*stream, *refusal, settings, before)
-            }
+            Action::Refuse { stream, refusal } => self.refused(*stream, *refusal, settings, before),
             Action::Fetch(fetch) => self
                 .fetches
                 .insert(fetch.fetch)
@@ -184,7 +184,9 @@ impl Model {
             }
             Refusal::Full => true,
         };
-        justified.then_some(()).ok_or("R-9: a refusal without its reason")
+        justified
+            .then_some(())
+            .ok_or("R-9: a refusal without its reason")
     }
 
     fn traced(&mut self, change: &StateChange) -> Result<(), Fault> {
@@ -195,10 +197,9 @@ impl Model {
                 .is_none()
                 .then_some(())
                 .ok_or("A2: a traced stream attached twice"),
-            Change::Detached { stream, .. } => (self.attached.remove(stream)
-                == Some(change.state))
-            .then_some(())
-            .ok_or("A2: a traced stream detached from a state that it was not attached to"),
+            Change::Detached { stream, .. } => (self.attached.remove(stream) == Some(change.state))
+                .then_some(())
+                .ok_or("A2: a traced stream detached from a state that it was not attached to"),
             _ => Ok(()),
         }
     }
@@ -268,7 +269,9 @@ fn check_answer(asked: Asked, answer: &Shaped) -> Result<(), Fault> {
             } else {
                 data == Some(&plot::rdata(asked.number, asked.epoch)[..])
             };
-            right.then_some(()).ok_or("B4, R-8: the answer of another question or of other settings")
+            right
+                .then_some(())
+                .ok_or("B4, R-8: the answer of another question or of other settings")
         }
         2 => Ok(()),
         _ => Err("B4: an answer that no script gives"),

@@ -96,7 +96,8 @@ impl Network {
 
     fn put(&mut self, at: Instant, fetch: FetchId, event: Event) {
         self.sent += 1;
-        self.reports.insert((at, self.sent), Report { fetch, event });
+        self.reports
+            .insert((at, self.sent), Report { fetch, event });
     }
 
     /// The server's reply: the query again, as a response.
@@ -123,10 +124,14 @@ impl Network {
             *second ^= draw.below(256) as u8;
         }
         if wire::reply_matches(&fetch.message, &message) {
-            self.put(Instant::ORIGIN, fetch.fetch, Event::Reply {
-                fetch: fetch.fetch,
-                message: message.into(),
-            });
+            self.put(
+                Instant::ORIGIN,
+                fetch.fetch,
+                Event::Reply {
+                    fetch: fetch.fetch,
+                    message: message.into(),
+                },
+            );
         } else {
             self.forged += 1;
         }

@@ -68,7 +68,10 @@ struct World {
 #[must_use]
 pub fn run(seed: u64, events: u64, mutant: Option<Mutant>) -> Report {
     let mut world = World::new(seed, mutant);
-    let violation = world.live(events).err().map(|fault| (world.events, fault, world.what));
+    let violation = world
+        .live(events)
+        .err()
+        .map(|fault| (world.events, fault, world.what));
     Report {
         seed,
         events: world.events,
@@ -115,7 +118,11 @@ impl World {
     }
 
     fn live(&mut self, events: u64) -> Result<(), Fault> {
-        let drains_at = if self.swarm.drains { events / 2 } else { u64::MAX };
+        let drains_at = if self.swarm.drains {
+            events / 2
+        } else {
+            u64::MAX
+        };
         let mut drained = false;
         while self.events < events {
             if self.events >= drains_at && !drained {
@@ -189,7 +196,10 @@ impl World {
                 Action::Answer { .. } | Action::Refuse { .. } | Action::Trace(_) => {}
             }
         }
-        if !timed_out && self.what != "replace" && self.model.answers_in_step > self.settings.limits.settle_per_step + 1 {
+        if !timed_out
+            && self.what != "replace"
+            && self.model.answers_in_step > self.settings.limits.settle_per_step + 1
+        {
             return Err("D1: one step answered more than it may");
         }
         self.mesh.check().map_err(|violation| violation.what)?;
@@ -198,9 +208,10 @@ impl World {
 
     fn note(&mut self, action: &Action) {
         let (kind, value) = match action {
-            Action::Answer { stream, answer } => {
-                (1, u64::from(stream.stream) << 16 | u64::from(answer.rcode.0))
-            }
+            Action::Answer { stream, answer } => (
+                1,
+                u64::from(stream.stream) << 16 | u64::from(answer.rcode.0),
+            ),
             Action::Refuse { stream, .. } => (2, u64::from(stream.stream)),
             Action::Fetch(fetch) => (3, fetch.fetch.number()),
             Action::Cancel(fetch) => (4, fetch.number()),
@@ -315,7 +326,11 @@ impl World {
         let Some(stream) = stream else {
             return self.pass();
         };
-        let causes = [CloseCause::Reset(8), CloseCause::Reset(0), CloseCause::LocalReset(11)];
+        let causes = [
+            CloseCause::Reset(8),
+            CloseCause::Reset(0),
+            CloseCause::LocalReset(11),
+        ];
         let cause = *self.draw.pick(&causes).unwrap_or(&CloseCause::Reset(8));
         self.model.close_stream(stream);
         self.what = "reset";
@@ -363,7 +378,10 @@ impl World {
         let event = match self.draw.below(7) {
             0 => {
                 let open = &self.model.fetches;
-                let mut old = self.old_fetches.iter().filter(|fetch| !open.contains(fetch));
+                let mut old = self
+                    .old_fetches
+                    .iter()
+                    .filter(|fetch| !open.contains(fetch));
                 let Some(&fetch) = old.next_back() else {
                     return Ok(());
                 };
@@ -438,7 +456,10 @@ impl World {
             self.what = "timeout";
             self.handle(Event::Timeout)?;
         }
-        let waits_on = self.mesh.poll_timeout().is_some_and(|(at, _)| at <= self.now);
+        let waits_on = self
+            .mesh
+            .poll_timeout()
+            .is_some_and(|(at, _)| at <= self.now);
         if !waits_on && self.model.is_overdue(self.now) {
             return Err("B5: a stream was not answered by its deadline");
         }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_resolver::settings::{AccessAction, AccessRule, OnStreamReset, Prefix, ServeStale, Settings};
+use weir_resolver::settings::{
+    AccessAction, AccessRule, OnStreamReset, Prefix, ServeStale, Settings,
+};
 
 use crate::simulate::network::Faults;
 use crate::simulate::seed::Draw;
@@ -128,6 +130,7 @@ pub fn draw_settings(draw: &mut Draw, epoch: u32) -> Arc<Settings> {
         epoch,
         ..Settings::default()
     };
+    settings.resolution.builtin_local_zones = false;
     let mesh = &mut settings.mesh;
     mesh.states_max = draw.between(1, 12) as u32;
     mesh.waiting_replies_max = draw.between(2, 48) as u32;

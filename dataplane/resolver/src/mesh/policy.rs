@@ -1,11 +1,13 @@
-//! What is decided about a query before anything is looked up: who may ask, and what is answered here.
+//! What is decided about a query before anything is looked up: who may ask, and what local zones say.
 //!
-//! Owns the order of the two: access control first, then local zones. Never makes a state.
+//! Owns the order: access control, then local zones, then whether the client may ask without RD. Never
+//! makes a state.
 
 use crate::access;
 use crate::action::Refusal;
 use crate::answer::{Answer, ExtendedError, Origin, ResponseCode};
 use crate::local::{LocalOutcome, LocalZones};
+use crate::name::Name;
 use crate::question::Query;
 use crate::settings::{AccessAction, Settings};
 
@@ -16,45 +18,38 @@ pub(crate) enum Policy {
     Ask,
     /// It is answered at once.
     Answer(Box<Answer>, Origin),
+    /// The answer begins with these aliases of local zones; the name that they lead to is looked up.
+    Follow(Box<Answer>, Name),
     /// It gets no DNS answer.
     Deny(Refusal),
 }
 
-/// What the client of a query may do. Queries of the process itself have no client, and may do all.
-fn access(settings: &Settings, query: &Query) -> AccessAction {
-    query.client.map_or(AccessAction::AllowSnoop, |client| {
-        access::action(&settings.access_control, client)
-    })
+fn refused() -> Policy {
+    let answer = Answer::empty(ResponseCode::REFUSED, Some(ExtendedError::PROHIBITED));
+    Policy::Answer(Box::new(answer), Origin::Refused)
 }
 
 /// Decides about a query.
 pub(crate) fn decide(settings: &Settings, local: &LocalZones, query: &Query) -> Policy {
-    let refused = || {
-        let prohibited = ExtendedError::PROHIBITED;
-        let answer = Answer::empty(ResponseCode::REFUSED, Some(prohibited));
-        Policy::Answer(Box::new(answer), Origin::Refused)
-    };
-    match access(settings, query) {
-        AccessAction::Deny => Policy::Deny(Refusal::Denied),
-        AccessAction::Refuse => refused(),
-        AccessAction::Allow if !query.recursion_desired => refused(),
-        AccessAction::Allow | AccessAction::AllowSnoop => answer_locally(local, query),
+    // Queries of the process itself have no client, and may do all.
+    let action = query.client.map_or(AccessAction::AllowSnoop, |client| {
+        access::action(&settings.access_control, client)
+    });
+    match action {
+        AccessAction::Deny => return Policy::Deny(Refusal::Denied),
+        AccessAction::Refuse => return refused(),
+        AccessAction::Allow | AccessAction::AllowSnoop => {}
     }
-}
-
-/// What local zones say.
-fn answer_locally(local: &LocalZones, query: &Query) -> Policy {
-    let question = &query.question;
-    if !local.concern(question.name.as_wire(), question.class) {
-        return Policy::Ask;
-    }
-    match local.answer(question) {
-        LocalOutcome::Resolve => Policy::Ask,
+    match local.answer(&query.question) {
+        LocalOutcome::Answer(answer) => Policy::Answer(Box::new(answer), Origin::Local),
         LocalOutcome::Deny => Policy::Deny(Refusal::Denied),
-        // An alias that leads out of local zones is given as it is: its target is asked for by the client.
-        LocalOutcome::Answer(answer) | LocalOutcome::Follow { answer, .. } => {
-            Policy::Answer(Box::new(answer), Origin::Local)
+        LocalOutcome::Resolve | LocalOutcome::Follow { .. }
+            if action == AccessAction::Allow && !query.recursion_desired =>
+        {
+            refused()
         }
+        LocalOutcome::Follow { answer, target } => Policy::Follow(Box::new(answer), target),
+        LocalOutcome::Resolve => Policy::Ask,
     }
 }
 
@@ -108,6 +103,7 @@ mod tests {
         {
             Policy::Ask => "ask".to_owned(),
             Policy::Deny(refusal) => refusal.label().to_owned(),
+            Policy::Follow(_, target) => target.to_string(),
             Policy::Answer(answer, origin) => format!("{origin:?} {}", answer.rcode.0),
         };
         assert_eq!(brief("example", "10.0.0.1"), "ask");

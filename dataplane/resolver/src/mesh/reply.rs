@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::action::Action;
-use crate::answer::{Answer, ExtendedError, Origin, ResponseCode, Shaped};
+use crate::answer::{Answer, ExtendedError, Origin, ResponseCode, Security, Shaped};
 use crate::event::CloseCause;
 use crate::key::{Id, StateId};
 use crate::mesh::list::List;
@@ -147,6 +147,7 @@ impl<P: Program> Table<P> {
         Some(Settled {
             stream,
             query: record.query,
+            aliases: record.aliases,
             joined: record.joined,
             home: record.home,
             identity,
@@ -319,5 +320,14 @@ impl<P: Program> Table<P> {
 
 /// The octets of one waiter's answer: its own identifier, spelling, flags and EDNS.
 fn shape(settled: &Settled, answer: &Answer, settings: &Settings, origin: Origin) -> Shaped {
+    if let Some(aliases) = &settled.aliases
+        && answer.rcode != ResponseCode::SERVFAIL
+    {
+        let mut whole = answer.clone();
+        whole.answer.splice(..0, aliases.answer.iter().cloned());
+        // Part of it comes from no signed zone.
+        whole.security = answer.security.min(Security::Insecure);
+        return wire::encode_answer(&settled.query, &whole, settings, origin);
+    }
     wire::encode_answer(&settled.query, answer, settings, origin)
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::action::{Action, Refusal};
+use crate::answer::Answer;
 use crate::event::CloseCause;
 use crate::key::{ConnectionId, Id, Identity, StateId, StreamKey};
 use crate::mesh::list::{Link, List};
@@ -19,11 +20,23 @@ use crate::mesh::turn::Birth;
 use crate::mesh::waiter::{
     ConnectionRecord, Disposition, Home, StreamKind, StreamPhase, StreamRecord, Waiter, WaiterKind,
 };
+use crate::name::Name;
 use crate::program::Program;
 use crate::question::{Query, StateKind};
 use crate::time::Instant;
 use crate::trace::Change;
 use crate::wire;
+
+/// A query on its way to its state.
+struct Asking {
+    stream: StreamKey,
+    identity: Identity,
+    query: Query,
+    /// Aliases of local zones, and the name that led to them; the query names where they lead.
+    aliases: Option<(Box<Answer>, Name)>,
+    joined: bool,
+    traced: bool,
+}
 
 /// List operations that closing one stream takes: its own, whoever else waits.
 const CLOSE_WORK_MAX: u32 = 4;
@@ -85,7 +98,7 @@ impl<P: Program> Table<P> {
     }
 
     /// A stream asked.
-    pub(crate) fn query(&mut self, stream: StreamKey, query: Query, traced: bool) {
+    pub(crate) fn query(&mut self, stream: StreamKey, mut query: Query, traced: bool) {
         self.counters.queries += 1;
         let Some(identity) = self.connections.get(&stream.connection).map(|c| c.identity) else {
             self.counters.queries_ignored += 1;
@@ -98,8 +111,13 @@ impl<P: Program> Table<P> {
             return;
         }
         let settings = Arc::clone(&self.settings);
+        let mut aliases = None;
         match policy::decide(&settings, &self.local, &query) {
             Policy::Ask => {}
+            Policy::Follow(answer, target) => {
+                let asked = core::mem::replace(&mut query.question.name, target);
+                aliases = Some((answer, asked));
+            }
             Policy::Deny(refusal) => return self.refuse(stream, refusal),
             Policy::Answer(answer, origin) => {
                 self.counters.answered_locally += 1;
@@ -112,12 +130,30 @@ impl<P: Program> Table<P> {
             Err(refusal) => self.refuse(stream, refusal),
             Ok(Admission::Join(id)) => {
                 self.counters.joined += 1;
-                self.attach(id, stream, identity, query, true, traced);
+                let asking = Asking {
+                    stream,
+                    identity,
+                    query,
+                    aliases,
+                    joined: true,
+                    traced,
+                };
+                self.attach(id, asking);
             }
             Ok(Admission::Create) => {
                 self.counters.created += 1;
                 match self.create_for_client(&query) {
-                    Some(id) => self.attach(id, stream, identity, query, false, traced),
+                    Some(id) => {
+                        let asking = Asking {
+                            stream,
+                            identity,
+                            query,
+                            aliases,
+                            joined: false,
+                            traced,
+                        };
+                        self.attach(id, asking);
+                    }
                     None => {
                         self.counters.created -= 1;
                         self.violate("R-9", "an admitted query found no room", None);
@@ -192,15 +228,20 @@ impl<P: Program> Table<P> {
     }
 
     /// Lets a stream wait for a state. Infallible: admission has made sure of room.
-    fn attach(
-        &mut self,
-        id: StateId,
-        stream: StreamKey,
-        identity: Identity,
-        query: Query,
-        joined: bool,
-        traced: bool,
-    ) {
+    fn attach(&mut self, id: StateId, asking: Asking) {
+        let Asking {
+            stream,
+            identity,
+            mut query,
+            aliases,
+            joined,
+            traced,
+        } = asking;
+        let aliases = aliases.map(|(aliases, asked)| {
+            // The answer repeats the name that the client asked for.
+            query.question.name = asked;
+            aliases
+        });
         let Some(record) = self.admit_stream(stream) else {
             self.violate("R-9", "an admitted stream found no room", None);
             return;
@@ -211,6 +252,7 @@ impl<P: Program> Table<P> {
             home: Home::State(id),
             in_home: Link::default(),
             query,
+            aliases,
             since: self.now.instant,
             joined,
             traced: traced || self.states.get(id).is_some_and(|state| state.traced),

@@ -89,6 +89,8 @@ pub(crate) struct Waiter {
     pub(crate) home: Home,
     pub(crate) in_home: Link<WaiterKind>,
     pub(crate) query: Query,
+    /// Aliases of local zones that its answer begins with.
+    pub(crate) aliases: Option<Box<Answer>>,
     pub(crate) since: Instant,
     pub(crate) joined: bool,
     /// Whether its coming was recorded, so that its leaving is.
@@ -121,6 +123,7 @@ pub(crate) enum Disposition {
 pub(crate) struct Settled {
     pub(crate) stream: StreamKey,
     pub(crate) query: Query,
+    pub(crate) aliases: Option<Box<Answer>>,
     pub(crate) joined: bool,
     pub(crate) home: Home,
     pub(crate) identity: Identity,
