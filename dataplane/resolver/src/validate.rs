@@ -232,9 +232,15 @@ impl Validation {
                 RecordType::NSEC | RecordType::NSEC3 | RecordType::SOA
             )
         });
-        let signer = signer_of(denials, &name, at_parent, context);
-        let zone = signer.unwrap_or_else(|| above_cut(&name, at_parent));
-        let keys = match self.chain.zone_of(&zone, context).ok_or(Stop::Wait)? {
+        let lowest = above_cut(&name, at_parent);
+        let signer = denier_of(denials, &lowest, context);
+        let zone = signer.unwrap_or_else(|| lowest.clone());
+        let mut found = self.chain.zone_of(&zone, context).ok_or(Stop::Wait)?;
+        if !matches!(found, Zone::Secure(_)) && zone != lowest {
+            // A zone above may be unsigned while a trust anchor lies below it.
+            found = self.chain.zone_of(&lowest, context).ok_or(Stop::Wait)?;
+        }
+        let keys = match found {
             Zone::Secure(keys) => keys,
             Zone::Insecure(error) => {
                 self.absence = Some(Proof::Insecure(error));
@@ -271,7 +277,13 @@ impl Validation {
             }
         }
         if let Proof::Missing(error) = proof {
-            return Err(Stop::Bogus(error));
+            // The records may be those of a zone above an unsigned delegation.
+            proof = match self.chain.zone_of(&lowest, context).ok_or(Stop::Wait)? {
+                Zone::Insecure(error) => Proof::Insecure(error),
+                Zone::Secure(_) | Zone::Bogus(_) | Zone::Indeterminate => {
+                    return Err(Stop::Bogus(error));
+                }
+            };
         }
         self.absence = Some(proof);
         Ok(ValidatePhase::Done)
@@ -453,6 +465,28 @@ fn signer_of<'a>(
         .map(|rrsig| rrsig.signer)
         .filter(|signer| lowest.is_within(signer))
         .filter(|signer| signer.is_within(&anchor))
+        .max_by_key(Name::label_count)
+}
+
+/// The deepest zone that claims to deny something of `lowest`. Also one above the nearest trust anchor, when
+/// another anchor lies above it: it may deny the anchor's zone itself.
+fn denier_of<'a>(
+    rrsets: impl Iterator<Item = &'a Arc<Rrset>>,
+    lowest: &Name,
+    context: &Context<'_>,
+) -> Option<Name> {
+    let nearest = trust_anchor::nearest(context.settings, context.now, lowest);
+    if !matches!(nearest, Anchor::Positive(_)) {
+        return None;
+    }
+    rrsets
+        .flat_map(|rrset| rrset.signatures.iter().filter_map(Rrsig::parse))
+        .map(|rrsig| rrsig.signer)
+        .filter(|signer| lowest.is_within(signer))
+        .filter(|signer| {
+            let anchor = trust_anchor::nearest(context.settings, context.now, signer);
+            matches!(anchor, Anchor::Positive(_))
+        })
         .max_by_key(Name::label_count)
 }
 

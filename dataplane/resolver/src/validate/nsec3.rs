@@ -83,6 +83,8 @@ pub struct Nsec3Set {
     zone: Name,
     records: Vec<Nsec3Record>,
     hashes: BTreeMap<(Name, u16, Box<[u8]>), Hash>,
+    /// The records hash in more than one way, so they are not of one chain.
+    mixed: bool,
 }
 
 /// The closest encloser proof of a name (RFC 5155, 8.3), by index of record.
@@ -99,6 +101,7 @@ impl Nsec3Set {
             zone,
             records: Vec::new(),
             hashes: BTreeMap::new(),
+            mixed: false,
         }
     }
 
@@ -118,6 +121,11 @@ impl Nsec3Set {
         if nsec3.algorithm != 1 || nsec3.flags > 1 {
             return;
         }
+        // RFC 5155, 7.2: the records of one answer share their parameters; RFC 5155, 8.2 lets others be bogus.
+        self.mixed |= self
+            .records
+            .iter()
+            .any(|other| other.iterations != nsec3.iterations || other.salt() != nsec3.salt);
         self.records.push(Nsec3Record {
             owner,
             next,
@@ -187,6 +195,9 @@ impl Nsec3Set {
         budget: &mut Budget,
         fits: impl Fn(&Nsec3Record, &Hash) -> bool,
     ) -> Result<Option<usize>, Exhausted> {
+        if self.mixed {
+            return Ok(None);
+        }
         for index in 0..self.records.len() {
             let hash = self.hash(name, index, budget)?;
             if let (Some(hash), Some(record)) = (hash, self.records.get(index))
