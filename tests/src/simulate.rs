@@ -4,6 +4,7 @@
 //! with the hash of everything that happened; the same seed gives the same hash. A seed that fails is
 //! reproduced by `simulate --seeds N..N+1` and becomes a line of `tests/seeds.txt`.
 
+pub mod explore;
 pub mod model;
 pub mod network;
 pub mod plot;

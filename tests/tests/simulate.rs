@@ -1,6 +1,7 @@
 //! The simulator on the seeds of `seeds.txt`, on a few more, and on every known fault.
 
 use weir_resolver::mesh::Mutant;
+use weir_tests::simulate::explore::explore;
 use weir_tests::simulate::run::run;
 
 /// Seeds beside the committed ones; the long run is a command of its own (`docs/src/testing.md`).
@@ -57,4 +58,15 @@ fn every_known_fault_is_found() {
         .collect();
     assert!(Mutant::ALL.len() >= 20);
     assert!(survivors.is_empty(), "nothing finds {survivors:?}");
+}
+
+#[test]
+fn every_interleaving_of_four_events_in_the_small_scope_ends_well() {
+    let explored = explore(4, None);
+    assert_eq!(explored.violation, None);
+    println!(
+        "{} interleavings, {} events",
+        explored.interleavings, explored.events
+    );
+    assert!(explored.interleavings > 10_000, "{explored:?}");
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use weir_resolver::mesh::Mutant;
+use weir_tests::simulate::explore::explore;
 use weir_tests::simulate::run::{Report, run};
 
 /// Drives the mesh from seeds, and checks every invariant after every event.
@@ -23,6 +24,9 @@ struct Arguments {
     /// Puts one known fault into the mesh, or each in turn (`all`), and runs seeds until one finds it.
     #[arg(long)]
     mutant: Option<String>,
+    /// Instead of seeds, runs every interleaving of up to this many events over 2 connections x 2 streams x 2 names.
+    #[arg(long)]
+    exhaustive: Option<usize>,
     /// Prints the hash of everything that happened, for each seed.
     #[arg(long)]
     hashes: bool,
@@ -76,6 +80,9 @@ fn carry_out(arguments: &Arguments, out: &mut impl std::io::Write) -> std::io::R
                 arguments.seeds
             ))
         })?;
+    if let Some(depth) = arguments.exhaustive {
+        return exhaust(depth, out);
+    }
     let started = Instant::now();
     let mut sum = Sum::default();
     let failed = match arguments.mutant.as_deref() {
@@ -126,6 +133,28 @@ fn carry_out(arguments: &Arguments, out: &mut impl std::io::Write) -> std::io::R
         Some(_) => 1 - failed,
     };
     writeln!(out, "{passed} passed, {failed} failed")?;
+    Ok(failed)
+}
+
+/// Runs the small scope; each interleaving counts as one.
+fn exhaust(depth: usize, out: &mut impl std::io::Write) -> std::io::Result<u64> {
+    let started = Instant::now();
+    let explored = explore(depth, None);
+    let seconds = started.elapsed().as_secs_f64();
+    writeln!(
+        out,
+        "{} interleavings of up to {depth} events, {} events in {seconds:.1} s",
+        explored.interleavings, explored.events
+    )?;
+    let failed = u64::from(explored.violation.is_some());
+    if let Some((moves, fault)) = explored.violation {
+        writeln!(out, "{moves:?}: {fault}")?;
+    }
+    writeln!(
+        out,
+        "{} passed, {failed} failed",
+        explored.interleavings - failed
+    )?;
     Ok(failed)
 }
 
