@@ -24,8 +24,6 @@ pub mod phase;
 pub mod prime;
 pub mod refer;
 pub mod reply;
-#[cfg(test)]
-pub(crate) mod scenario;
 pub mod scrub;
 pub mod send;
 pub mod start;
@@ -140,13 +138,13 @@ impl Iteration {
 
 #[cfg(test)]
 mod tests {
-    use super::scenario::{
-        AA, RA, Reaction, TC, World, answers, denies, question, refers, shown, socket, texts,
-    };
     use crate::answer::ResponseCode;
     use crate::fetch::Transport;
     use crate::name::Name;
     use crate::rrset::RecordType;
+    use crate::scenario::{
+        AA, RA, Reaction, TC, World, answers, denies, question, refers, shown, socket, texts,
+    };
     use crate::settings::QnameMinimisation;
 
     /// The root refers `com` and `org` to 10.0.0.2, which refers `example.com` to 10.0.0.3 and

@@ -29,6 +29,8 @@ pub mod rdata;
 pub mod resolution;
 pub mod root_hints;
 pub mod rrset;
+#[cfg(test)]
+mod scenario;
 pub mod settings;
 pub mod time;
 pub mod trace;
