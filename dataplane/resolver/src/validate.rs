@@ -12,6 +12,7 @@ pub mod phase;
 pub mod role;
 pub mod sentinel;
 pub mod signature;
+pub mod signer;
 pub mod synthesis;
 
 use std::sync::Arc;
@@ -20,18 +21,16 @@ use std::time::Duration;
 use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
 use crate::cache::keys::ZoneKeys;
 use crate::context::Context;
-use crate::name::Name;
 use crate::outcome::Input;
 use crate::question::Question;
-use crate::rdata::Rrsig;
 use crate::rrset::{Class, RecordType, Rrset};
 use crate::settings::DnssecMode;
-use crate::trust_anchor::{self, Anchor};
 use crate::validate::chain::{Chain, Zone};
 use crate::validate::denial::{Denial, Proof};
 use crate::validate::phase::ValidatePhase;
 use crate::validate::role::{Role, Way, follow};
 use crate::validate::signature::{Policy, Verified, verify};
+use crate::validate::signer::{above_cut, denier_of, signer_of};
 
 /// Where validation stands after a step.
 #[derive(Clone, Debug)]
@@ -276,10 +275,19 @@ impl Validation {
                 }
             }
         }
+        if let Proof::Missing(_) = proof
+            && let Some(error) = denial.cut_above(&lowest, &keys.zone, context.budget)
+        {
+            proof = Proof::Insecure(error);
+        }
         if let Proof::Missing(error) = proof {
             // The records may be those of a zone above an unsigned delegation.
             proof = match self.chain.zone_of(&lowest, context).ok_or(Stop::Wait)? {
                 Zone::Insecure(error) => Proof::Insecure(error),
+                // A broken chain tells more than the proof that it left without keys.
+                Zone::Bogus(chain) if chain != ExtendedError::DNSSEC_BOGUS => {
+                    return Err(Stop::Bogus(chain));
+                }
                 Zone::Secure(_) | Zone::Bogus(_) | Zone::Indeterminate => {
                     return Err(Stop::Bogus(error));
                 }
@@ -438,58 +446,6 @@ fn policy<'a>(context: &Context<'a>) -> Policy<'a> {
     }
 }
 
-/// DS RRsets belong to the zone above the cut.
-fn above_cut(name: &Name, at_parent: bool) -> Name {
-    if at_parent {
-        name.parent().unwrap_or_else(Name::root)
-    } else {
-        name.clone()
-    }
-}
-
-/// The deepest zone that claims to have signed one of these RRsets and that `name` lies in. A zone above
-/// the trust anchor nearest to `name` has no say, or it could take the name out of validation.
-fn signer_of<'a>(
-    rrsets: impl Iterator<Item = &'a Arc<Rrset>>,
-    name: &Name,
-    at_parent: bool,
-    context: &Context<'_>,
-) -> Option<Name> {
-    let lowest = above_cut(name, at_parent);
-    let Anchor::Positive(anchor) = trust_anchor::nearest(context.settings, context.now, &lowest)
-    else {
-        return None;
-    };
-    rrsets
-        .flat_map(|rrset| rrset.signatures.iter().filter_map(Rrsig::parse))
-        .map(|rrsig| rrsig.signer)
-        .filter(|signer| lowest.is_within(signer))
-        .filter(|signer| signer.is_within(&anchor))
-        .max_by_key(Name::label_count)
-}
-
-/// The deepest zone that claims to deny something of `lowest`. Also one above the nearest trust anchor, when
-/// another anchor lies above it: it may deny the anchor's zone itself.
-fn denier_of<'a>(
-    rrsets: impl Iterator<Item = &'a Arc<Rrset>>,
-    lowest: &Name,
-    context: &Context<'_>,
-) -> Option<Name> {
-    let nearest = trust_anchor::nearest(context.settings, context.now, lowest);
-    if !matches!(nearest, Anchor::Positive(_)) {
-        return None;
-    }
-    rrsets
-        .flat_map(|rrset| rrset.signatures.iter().filter_map(Rrsig::parse))
-        .map(|rrsig| rrsig.signer)
-        .filter(|signer| lowest.is_within(signer))
-        .filter(|signer| {
-            let anchor = trust_anchor::nearest(context.settings, context.now, signer);
-            matches!(anchor, Anchor::Positive(_))
-        })
-        .max_by_key(Name::label_count)
-}
-
 /// The denial records of a zone in this answer, verified once.
 fn denial_of<'a>(
     denials: &'a mut Vec<(Arc<ZoneKeys>, Denial)>,
@@ -526,6 +482,7 @@ mod tests {
     use crate::budget::Budget;
     use crate::cache::Cache;
     use crate::infra::Infra;
+    use crate::name::Name;
     use crate::outcome::Request;
     use crate::random::Random;
     use crate::rrset::RdataList;
@@ -968,6 +925,18 @@ mod tests {
             assert_eq!(world.synthesise("example", RecordType::MX).is_some(), hits);
             assert!(world.synthesise("example", RecordType::NS).is_none());
         }
+    }
+
+    #[test]
+    fn records_above_an_unsigned_delegation_leave_the_answer_insecure() {
+        let mut world = World::new();
+        let cut = world
+            .example
+            .nsec("sub.example", "t.example", &[RecordType::NS]);
+        let answer = negative(ResponseCode::NOERROR, vec![cut]);
+        let answer = world.check("www.sub.example", A, answer);
+        assert_eq!(answer.security, Security::Insecure);
+        assert!(!world.asked.contains(&ask("sub.example", RecordType::DS)));
     }
 
     #[test]

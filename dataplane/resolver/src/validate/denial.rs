@@ -171,6 +171,22 @@ impl Denial {
         self.by_nsec3(|nsec3| nsec3.prove_expansion(name, closest_encloser, budget))
     }
 
+    /// Whether these records show an unsigned delegation between the zone and `name`, or at it.
+    pub fn cut_above(
+        &mut self,
+        name: &Name,
+        zone: &Name,
+        budget: &mut Budget,
+    ) -> Option<Option<ExtendedError>> {
+        let steps = zone.label_count() + 1..=name.label_count();
+        steps
+            .into_iter()
+            .find_map(|labels| match self.no_ds(&name.suffix(labels), budget) {
+                Delegation::Unsigned(error) => Some(error),
+                Delegation::Inside | Delegation::Missing(_) => None,
+            })
+    }
+
     /// What follows for a delegation at `name`, when its DS was asked for and there is none.
     pub fn no_ds(&mut self, name: &Name, budget: &mut Budget) -> Delegation {
         match self.nsec.proves_no_ds(name) {
