@@ -4,6 +4,7 @@
 //! rounds and medians quoted. Ratios within a run are what counts; the machine's bare times are not.
 
 pub mod authority;
+pub mod catalogue;
 pub mod load;
 pub mod peers;
 pub mod process;

@@ -73,6 +73,13 @@ impl ImportGraph {
                 modules.insert(module, std::fs::read_to_string(&file)?);
             }
         }
+        // Modules that only tests compile are no rooms of the house.
+        let test_only: Vec<String> = modules
+            .keys()
+            .filter(|module| is_test_only(module, &modules))
+            .cloned()
+            .collect();
+        modules.retain(|module, _| !test_only.contains(module));
         let mut graph = Self::default();
         for (module, source) in &modules {
             let imports = imported_paths(without_tests(source))
@@ -141,6 +148,19 @@ impl ImportGraph {
             .map(|imports| imports.iter().cloned().collect())
             .unwrap_or_default()
     }
+}
+
+/// Whether the parent declares a module under `cfg(test)`.
+fn is_test_only(module: &str, modules: &BTreeMap<String, String>) -> bool {
+    let Some((parent, name)) = module.rsplit_once("::") else {
+        return false;
+    };
+    modules.get(parent).is_some_and(|source| {
+        source.split("#[cfg(test)]").skip(1).any(|after| {
+            let line = after.trim_start().lines().next().unwrap_or_default();
+            line.ends_with(&format!("mod {name};"))
+        })
+    })
 }
 
 /// The paths after `use crate::` in a source, groups in braces taken apart one level deep.

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::catalogue::Scenario;
 use super::peers::Peer;
-use super::scenario::{Sample, Scenario};
+use super::scenario::Sample;
 
 /// The samples of one scenario by peer, in rounds.
 pub type Samples = BTreeMap<Peer, Vec<Sample>>;

@@ -12,9 +12,10 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use weir_tests::bench::authority::Internet;
+use weir_tests::bench::catalogue::{SCENARIOS, Scenario};
 use weir_tests::bench::peers::Stage;
 use weir_tests::bench::report::{self, Samples};
-use weir_tests::bench::scenario::{self, SCENARIOS, Scale, Scenario};
+use weir_tests::bench::scenario::{self, Scale};
 
 /// Measures CPU and memory per query of Weir beside its peers, all on loopback.
 #[derive(Debug, Parser)]
