@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod edge;
 pub mod fuzz;
 pub mod raw_h2;
+pub mod replay;
 pub mod simulate;
 pub mod tidy;
 

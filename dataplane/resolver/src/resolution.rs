@@ -1,30 +1,38 @@
 //! The resolution of one question: iterate, then validate, then iterate again at other servers if the
 //! data was bogus.
 //!
-//! Owns the order of the two stages and the bound on restarts. Never looks into an answer beyond its
+//! Owns the order of the two stages, the bound on restarts, and when IPv4 addresses stand in for IPv6 ones
+//! (RFC 6147). Never looks into an answer beyond its
 //! security status and response code; the budget it spends is its root question's, whatever it restarts
 //! (CVE-2026-50045).
 
 use crate::answer::{Answer, ResponseCode, Security};
 use crate::context::Context;
+use crate::dns64;
 use crate::iterate::Iteration;
 use crate::mesh::stage::Stage;
 use crate::outcome::{Input, Outcome};
 use crate::program::Program;
 use crate::question::{Question, StateKind};
+use crate::rrset::RecordType;
 use crate::settings::DnssecMode;
 use crate::validate::{Validation, Verdict, synthesis};
 
 /// The work of a mesh state in production.
 #[derive(Debug)]
 pub struct Resolution {
+    /// What is looked up: the question of the state, or A in place of it (DNS64).
     question: Question,
+    kind: StateKind,
+    recursion_desired: bool,
     validates: bool,
     iteration: Iteration,
     validation: Option<Box<Validation>>,
     restarts: u8,
     /// The verdict to fall back on when no other server gives a better answer.
     bogus: Option<Answer>,
+    /// The answer without IPv6 addresses, while A is looked up in their place (RFC 6147, 5.1.6).
+    without_ipv6: Option<Answer>,
     finished: bool,
 }
 
@@ -34,6 +42,8 @@ enum Next {
     Iterated(Outcome),
     /// The validation has a verdict, or waits.
     Judged(Verdict),
+    /// There is an answer to the state's question.
+    Finished(Answer),
 }
 
 impl Resolution {
@@ -54,9 +64,31 @@ impl Resolution {
             && context.cache.verdict(now, &self.question).is_none()
     }
 
-    fn finish(&mut self, answer: Answer) -> Outcome {
-        self.finished = true;
-        Outcome::Finish(answer)
+    /// Gives the answer to the state's question, or looks for A in place of AAAA first.
+    fn finish(&mut self, context: &mut Context<'_>, answer: Answer) -> Next {
+        let Some(prefix) = context.settings.resolution.dns64_prefix else {
+            return Next::Finished(answer);
+        };
+        if let Some(without_ipv6) = self.without_ipv6.take() {
+            return Next::Finished(dns64::synthesise(prefix, without_ipv6, &answer));
+        }
+        // RFC 6147, 5.5: a client that validates itself makes such addresses itself.
+        let wanted = self.kind.validates()
+            && self.validates
+            && self.recursion_desired
+            && self.question.record_type == RecordType::AAAA
+            && dns64::is_without_ipv6(&answer);
+        if !wanted {
+            return Next::Finished(answer);
+        }
+        self.without_ipv6 = Some(answer);
+        self.question.record_type = RecordType::A;
+        let question = self.question.clone();
+        self.iteration = Iteration::new(question, self.kind, self.recursion_desired, false);
+        self.validation = None;
+        self.bogus = None;
+        self.restarts = 0;
+        Next::Iterated(self.iteration.step(context, Input::Start))
     }
 
     /// Asks other servers than those that the bogus answer came from.
@@ -83,25 +115,29 @@ impl Program for Resolution {
             Iteration::new(question.clone(), kind, recursion_desired, checking_disabled);
         Self {
             question: question.clone(),
+            kind,
+            recursion_desired,
             validates: kind.validates() && !checking_disabled,
             iteration,
             validation: None,
             restarts: 0,
             bogus: None,
+            without_ipv6: None,
             finished: false,
         }
     }
 
     fn step(&mut self, context: &mut Context<'_>, input: Input<'_>) -> Outcome {
-        if let Input::Start = input
-            && self.may_synthesise(context)
-            && let Some(answer) = synthesis::answer(&self.question, context)
-        {
-            return self.finish(answer);
-        }
-        let mut next = match &mut self.validation {
-            Some(validation) => Next::Judged(validation.step(context, input)),
-            None => Next::Iterated(self.iteration.step(context, input)),
+        let synthesised = match input {
+            Input::Start if self.may_synthesise(context) => {
+                synthesis::answer(&self.question, context)
+            }
+            _ => None,
+        };
+        let mut next = match (&mut self.validation, synthesised) {
+            (_, Some(answer)) => self.finish(context, answer),
+            (Some(validation), None) => Next::Judged(validation.step(context, input)),
+            (None, None) => Next::Iterated(self.iteration.step(context, input)),
         };
         loop {
             next = match next {
@@ -112,23 +148,27 @@ impl Program for Resolution {
                     if answer.rcode == ResponseCode::SERVFAIL
                         && let Some(bogus) = self.bogus.take()
                     {
-                        return self.finish(bogus);
+                        self.finish(context, bogus)
+                    } else if !self.is_to_be_validated(context, &answer) {
+                        self.finish(context, answer)
+                    } else {
+                        let validation = Box::new(Validation::new(self.question.clone(), answer));
+                        let validation = self.validation.insert(validation);
+                        Next::Judged(validation.step(context, Input::Start))
                     }
-                    if !self.is_to_be_validated(context, &answer) {
-                        return self.finish(answer);
-                    }
-                    let validation = Box::new(Validation::new(self.question.clone(), answer));
-                    let validation = self.validation.insert(validation);
-                    Next::Judged(validation.step(context, Input::Start))
                 }
-                Next::Judged(Verdict::Done(answer)) => return self.finish(answer),
+                Next::Finished(answer) => {
+                    self.finished = true;
+                    return Outcome::Finish(answer);
+                }
+                Next::Judged(Verdict::Done(answer)) => self.finish(context, answer),
                 Next::Judged(Verdict::Retry { otherwise }) => {
                     match self.restart(context, otherwise) {
                         Some(outcome) => Next::Iterated(outcome),
                         None => {
                             let servfail = Answer::empty(ResponseCode::SERVFAIL, None);
                             let answer = self.bogus.take().unwrap_or(servfail);
-                            return self.finish(answer);
+                            self.finish(context, answer)
                         }
                     }
                 }

@@ -52,7 +52,13 @@ pub fn encode_error(message: &[u8], rcode: ResponseCode, settings: &Settings) ->
         }
     }
     let bits = field(1) & (flags::OPCODE | flags::RD | flags::CD);
-    let bits = bits | flags::QR | flags::RA | (rcode.0 & flags::RCODE);
+    // To what is refused, recursion is not available.
+    let recursion = if rcode == ResponseCode::REFUSED {
+        0
+    } else {
+        flags::RA
+    };
+    let bits = bits | flags::QR | recursion | (rcode.0 & flags::RCODE);
     let [questions, answers, authorities, additionals] = counts;
     put_header(
         &mut out,
