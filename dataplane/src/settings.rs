@@ -314,6 +314,7 @@ fn cache(config: &DataplaneConfig, defaults: CacheSettings) -> CacheSettings {
         size: usize::try_from(from.size).unwrap_or(usize::MAX),
         ttl_min: seconds(from.ttl.min),
         ttl_max: seconds(from.ttl.max),
+        ttl_negative_min: 0,
         ttl_negative_max: seconds(from.ttl.max_negative),
         serve_stale: stale.enabled.then(|| ServeStale {
             max_age: stale.max_age,

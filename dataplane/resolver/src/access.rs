@@ -26,6 +26,16 @@ pub fn action(rules: &[AccessRule], client: IpAddr) -> AccessAction {
     best.map_or(AccessAction::Refuse, |rule| rule.action)
 }
 
+/// Whether a client may be answered from the cache: without RD only those who may look into it.
+#[must_use]
+pub fn may_have_cached(rules: &[AccessRule], client: IpAddr, recursion_desired: bool) -> bool {
+    match action(rules, client) {
+        AccessAction::AllowSnoop => true,
+        AccessAction::Allow => recursion_desired,
+        AccessAction::Refuse | AccessAction::Deny => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

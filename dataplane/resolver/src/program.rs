@@ -23,4 +23,9 @@ pub trait Program: Sized {
 
     /// Where the work stands.
     fn stage(&self) -> Stage;
+
+    /// Whether the answer may be kept for others who ask the state's question.
+    fn may_be_kept(&self) -> bool {
+        true
+    }
 }

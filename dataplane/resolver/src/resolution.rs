@@ -13,7 +13,7 @@ use crate::iterate::Iteration;
 use crate::mesh::stage::Stage;
 use crate::outcome::{Input, Outcome};
 use crate::program::Program;
-use crate::question::{Question, StateKind};
+use crate::question::{Question, QuestionKey, StateKind};
 use crate::rrset::RecordType;
 use crate::settings::DnssecMode;
 use crate::validate::{Validation, Verdict, synthesis};
@@ -33,6 +33,8 @@ pub struct Resolution {
     bogus: Option<Answer>,
     /// The answer without IPv6 addresses, while A is looked up in their place (RFC 6147, 5.1.6).
     without_ipv6: Option<Answer>,
+    /// Whether the answer is made for clients that leave validation to Weir, and so not for others.
+    synthesised: bool,
     finished: bool,
 }
 
@@ -64,12 +66,29 @@ impl Resolution {
             && context.cache.verdict(now, &self.question).is_none()
     }
 
+    /// Keeps what an answer was made of under its own question.
+    fn keep(&self, context: &Context<'_>, answer: &Answer) {
+        let key = QuestionKey {
+            question: self.question.clone(),
+            recursion_desired: true,
+            checking_disabled: false,
+            priming: false,
+            sub: false,
+            epoch: context.settings.epoch,
+        };
+        context
+            .cache
+            .store(context.now, context.settings, &key, answer);
+    }
+
     /// Gives the answer to the state's question, or looks for A in place of AAAA first.
     fn finish(&mut self, context: &mut Context<'_>, answer: Answer) -> Next {
         let Some(prefix) = context.settings.resolution.dns64_prefix else {
             return Next::Finished(answer);
         };
         if let Some(without_ipv6) = self.without_ipv6.take() {
+            self.keep(context, &answer);
+            self.synthesised = true;
             return Next::Finished(dns64::synthesise(prefix, without_ipv6, &answer));
         }
         // RFC 6147, 5.5: a client that validates itself makes such addresses itself.
@@ -81,6 +100,7 @@ impl Resolution {
         if !wanted {
             return Next::Finished(answer);
         }
+        self.keep(context, &answer);
         self.without_ipv6 = Some(answer);
         self.question.record_type = RecordType::A;
         let question = self.question.clone();
@@ -123,6 +143,7 @@ impl Program for Resolution {
             restarts: 0,
             bogus: None,
             without_ipv6: None,
+            synthesised: false,
             finished: false,
         }
     }
@@ -174,6 +195,10 @@ impl Program for Resolution {
                 }
             };
         }
+    }
+
+    fn may_be_kept(&self) -> bool {
+        !self.synthesised
     }
 
     fn stage(&self) -> Stage {

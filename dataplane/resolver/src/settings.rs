@@ -352,6 +352,8 @@ pub struct CacheSettings {
     pub ttl_min: u32,
     /// The greatest time to live; a higher one is lowered.
     pub ttl_max: u32,
+    /// The least time to live of a negative answer; a lower one is raised.
+    pub ttl_negative_min: u32,
     /// The greatest time to live of a negative answer.
     pub ttl_negative_max: u32,
     /// How long a resolution failure is remembered (RFC 9520, at most 300 s).
@@ -451,6 +453,7 @@ impl Default for Settings {
                 size: 256 << 20,
                 ttl_min: 0,
                 ttl_max: 86_400,
+                ttl_negative_min: 0,
                 ttl_negative_max: 3600,
                 failure_ttl: 5,
                 serve_stale: Some(ServeStale {

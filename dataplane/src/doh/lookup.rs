@@ -1,14 +1,11 @@
 //! Answers a query without the mesh where that is possible: from the cache, or because it is no
 //! query that data could answer. Everything else becomes a question for the mesh.
 
-use std::net::IpAddr;
-
 use weir_resolver::access;
 use weir_resolver::answer::Shaped;
 use weir_resolver::event::Event;
 use weir_resolver::name::{NAME_MAX, Name};
 use weir_resolver::question::Query;
-use weir_resolver::settings::{AccessAction, AccessRule};
 use weir_resolver::wire::{self, QueryError, QueryView};
 
 use super::request::HttpFault;
@@ -67,9 +64,12 @@ pub fn look_up(worker: &WorkerContext, asked: &mut Asked, message: &[u8]) -> Fou
 /// client may not ask is for the mesh to say.
 fn from_cache(worker: &WorkerContext, asked: &Asked, view: &QueryView<'_>) -> Option<Shaped> {
     let settings = worker.settings.borrow();
-    if !view.recursion_desired
-        || worker.policy.borrow().concern(view.name, view.class)
-        || !may_ask(&settings.access_control, asked.client)
+    if worker.policy.borrow().concern(view.name, view.class)
+        || !access::may_have_cached(
+            &settings.access_control,
+            asked.client,
+            view.recursion_desired,
+        )
     {
         return None;
     }
@@ -94,17 +94,9 @@ fn from_cache(worker: &WorkerContext, asked: &Asked, view: &QueryView<'_>) -> Op
     })
 }
 
-/// Whether a client may ask with RD.
-fn may_ask(rules: &[AccessRule], client: IpAddr) -> bool {
-    matches!(
-        access::action(rules, client),
-        AccessAction::Allow | AccessAction::AllowSnoop
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use weir_resolver::settings::Prefix;
+    use weir_resolver::settings::{AccessAction, AccessRule, Prefix};
 
     use super::*;
 
@@ -121,9 +113,13 @@ mod tests {
             rule("10.0.0.0", 8, AccessAction::Allow),
             rule("10.1.0.0", 16, AccessAction::Refuse),
         ];
-        let may = |client: &str| may_ask(&rules, client.parse().unwrap());
+        let may = |client: &str| access::may_have_cached(&rules, client.parse().unwrap(), true);
         assert!(may("10.2.0.1") && may("::ffff:10.2.0.1"));
         assert!(!may("10.1.0.1") && !may("192.0.2.1") && !may("2001:db8::1"));
-        assert!(may_ask(&[], "192.0.2.1".parse().unwrap()));
+        assert!(!access::may_have_cached(
+            &[],
+            "192.0.2.1".parse().unwrap(),
+            false
+        ));
     }
 }

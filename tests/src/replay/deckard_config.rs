@@ -1,7 +1,7 @@
 //! The flat configuration of Deckard scenarios, as `Settings`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weir_resolver::fetch::Transport;
 use weir_resolver::name::Name;
@@ -29,6 +29,8 @@ pub fn deckard_config(lines: &[(usize, String)]) -> Result<Vec<Config>, ParseErr
     let resolution = &mut builder.config.settings.resolution;
     resolution.builtin_local_zones = false;
     resolution.target_fetch_policy = [0; 5];
+    // The scenarios of expired signatures leave no tolerance.
+    builder.config.settings.dnssec.signature_skew = (Duration::ZERO, Duration::ZERO);
     builder.config.start = UnixTime(
         SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -23,7 +23,7 @@ use weir_resolver::mesh::Mesh;
 use weir_resolver::name::NAME_MAX;
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
-use weir_resolver::settings::{AccessAction, Settings};
+use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 use weir_resolver::wire::{self, QueryError, QueryView};
 
@@ -213,11 +213,9 @@ impl Driver {
         view: &QueryView<'_>,
         (tcp, limit): (bool, u16),
     ) -> Result<bool, DriverError> {
-        let allowed = matches!(
-            access::action(&self.settings.access_control, client),
-            AccessAction::Allow | AccessAction::AllowSnoop
-        );
-        if !allowed || !view.recursion_desired || self.local.concern(view.name, view.class) {
+        let rules = &self.settings.access_control;
+        let allowed = access::may_have_cached(rules, client, view.recursion_desired);
+        if !allowed || self.local.concern(view.name, view.class) {
             return Ok(false);
         }
         let mut out = BytesMut::new();

@@ -302,6 +302,7 @@ impl Builder {
         match key {
             "cache-min-ttl" => cache.ttl_min = number(value)?,
             "cache-max-ttl" => cache.ttl_max = number(value)?,
+            "cache-min-negative-ttl" => cache.ttl_negative_min = number(value)?,
             "cache-max-negative-ttl" => cache.ttl_negative_max = number(value)?,
             "prefetch" => cache.prefetch_percent = is_yes(value).then_some(10),
             "infra-host-ttl" => cache.server_ttl = seconds(value)?,
@@ -324,8 +325,7 @@ impl Builder {
             "ede-serve-expired" => {}
             "identity" => responses.identity = Some(value.to_owned()),
             "hide-identity" | "hide-version" if is_yes(value) => responses.identity = None,
-            "cache-min-negative-ttl"
-            | "do-not-query-address"
+            "do-not-query-address"
             | "val-nsec3-keysize-iterations"
             | "iter-scrub-promiscuous"
             | "harden-referral-path"

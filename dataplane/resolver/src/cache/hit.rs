@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use crate::answer::{ExtendedError, Origin, ResponseCode, Security};
 use crate::cache::message::{Found, Want, expired_ttl, find, read};
 use crate::cache::shard::{Entry, Kind, Shard};
+use crate::rrset::RecordType;
 use crate::settings::Settings;
 use crate::wire::{Body, Head, QueryView, encode};
 
@@ -37,6 +38,10 @@ pub(crate) fn answer(
     settings: &Settings,
     out: &mut BytesMut,
 ) -> Option<Hit> {
+    if view.record_type == RecordType::AAAA && settings.resolution.dns64_prefix.is_some() {
+        // What is kept is the denial; an address is made of it by the mesh (RFC 6147).
+        return None;
+    }
     let want = Want::for_client(now, view.checking_disabled, settings);
     let (at, is_stale) = choose(shard, name_hash, view, want, settings)?;
     shard.mark_used(at);

@@ -234,7 +234,9 @@ pub(crate) fn keep(
     }
     let is_negative = is_negative(question, answer);
     let ttl = match bound_ttl(answer.ttl, &settings.cache) {
-        ttl if is_negative => ttl.min(settings.cache.ttl_negative_max),
+        ttl if is_negative => ttl
+            .max(settings.cache.ttl_negative_min)
+            .min(settings.cache.ttl_negative_max),
         ttl => ttl,
     };
     // A TTL of zero is for those who wait now; kept only to be served stale.

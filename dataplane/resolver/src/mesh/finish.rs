@@ -26,7 +26,7 @@ impl<P: Program> Table<P> {
         self.count_end(end);
         let rcode = answer.rcode;
         let answer = Arc::new(answer);
-        if end == StateEnd::Answered {
+        if end == StateEnd::Answered && state.program.may_be_kept() {
             self.cache
                 .store(self.now, &state.settings, &state.key, &answer);
         }

@@ -24,8 +24,8 @@ pub(crate) enum Policy {
     Deny(Refusal),
 }
 
-fn refused() -> Policy {
-    let answer = Answer::empty(ResponseCode::REFUSED, Some(ExtendedError::PROHIBITED));
+fn refused(error: ExtendedError) -> Policy {
+    let answer = Answer::empty(ResponseCode::REFUSED, Some(error));
     Policy::Answer(Box::new(answer), Origin::Refused)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn decide(settings: &Settings, local: &LocalZones, query: &Query) -> 
     });
     match action {
         AccessAction::Deny => return Policy::Deny(Refusal::Denied),
-        AccessAction::Refuse => return refused(),
+        AccessAction::Refuse => return refused(ExtendedError::PROHIBITED),
         AccessAction::Allow | AccessAction::AllowSnoop => {}
     }
     match local.answer(&query.question) {
@@ -46,7 +46,7 @@ pub(crate) fn decide(settings: &Settings, local: &LocalZones, query: &Query) -> 
         LocalOutcome::Resolve | LocalOutcome::Follow { .. }
             if action == AccessAction::Allow && !query.recursion_desired =>
         {
-            refused()
+            refused(ExtendedError::NOT_AUTHORITATIVE)
         }
         LocalOutcome::Follow { answer, target } => Policy::Follow(Box::new(answer), target),
         LocalOutcome::Resolve => Policy::Ask,

@@ -154,7 +154,11 @@ where
         .filter(|_| settings.responses.extended_errors && head.edns.is_some());
     let mut writer = Writer::begin(out, head, settings, extended_error.is_some());
     let rules = Rules::of(head, settings, &body);
-    let mut bits = flags::QR | flags::RA | (rcode.0 & flags::RCODE);
+    // Recursion is not available to a client that may not ask at all.
+    let barred =
+        rcode == ResponseCode::REFUSED && body.extended_error == Some(ExtendedError::PROHIBITED);
+    let recursion = if barred { 0 } else { flags::RA };
+    let mut bits = flags::QR | recursion | (rcode.0 & flags::RCODE);
     for (bit, on) in [
         (flags::AA, body.authoritative),
         (flags::RD, head.recursion_desired),

@@ -52,8 +52,8 @@ pub fn encode_error(message: &[u8], rcode: ResponseCode, settings: &Settings) ->
         }
     }
     let bits = field(1) & (flags::OPCODE | flags::RD | flags::CD);
-    // To what is refused, recursion is not available.
-    let recursion = if rcode == ResponseCode::REFUSED {
+    // Recursion is not available to what is refused or not understood.
+    let recursion = if matches!(rcode, ResponseCode::REFUSED | ResponseCode::FORMERR) {
         0
     } else {
         flags::RA
