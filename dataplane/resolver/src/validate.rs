@@ -284,8 +284,9 @@ impl Validation {
             // The records may be those of a zone above an unsigned delegation.
             proof = match self.chain.zone_of(&lowest, context).ok_or(Stop::Wait)? {
                 Zone::Insecure(error) => Proof::Insecure(error),
-                // A broken chain tells more than the proof that it left without keys.
-                Zone::Bogus(chain) if chain != ExtendedError::DNSSEC_BOGUS => {
+                // A broken chain (codes 7 to 12 of RFC 8914) tells more than the proof that it left without
+                // keys; a lookup that failed tells less.
+                Zone::Bogus(chain) if matches!(chain.0, 7..=12) => {
                     return Err(Stop::Bogus(chain));
                 }
                 Zone::Secure(_) | Zone::Bogus(_) | Zone::Indeterminate => {
