@@ -232,7 +232,8 @@ impl Validation {
             )
         });
         let lowest = above_cut(&name, at_parent);
-        let signer = denier_of(denials, &lowest, context);
+        let name_error = self.answer.rcode == ResponseCode::NXDOMAIN;
+        let signer = denier_of(denials, &lowest, name_error, context);
         let zone = signer.unwrap_or_else(|| lowest.clone());
         let mut found = self.chain.zone_of(&zone, context).ok_or(Stop::Wait)?;
         if !matches!(found, Zone::Secure(_)) && zone != lowest {

@@ -42,23 +42,24 @@ pub fn signer_of<'a>(
 }
 
 /// The deepest zone that claims to deny something of `lowest`. Also one above the nearest trust anchor, when
-/// another anchor lies above it: it may deny the anchor's zone itself.
+/// another anchor lies above it: its NXDOMAIN may deny the anchor's zone itself.
 pub fn denier_of<'a>(
     rrsets: impl Iterator<Item = &'a Arc<Rrset>>,
     lowest: &Name,
+    name_error: bool,
     context: &Context<'_>,
 ) -> Option<Name> {
     let nearest = trust_anchor::nearest(context.settings, context.now, lowest);
-    if !matches!(nearest, Anchor::Positive(_)) {
+    let Anchor::Positive(nearest) = nearest else {
         return None;
-    }
+    };
     rrsets
         .flat_map(|rrset| rrset.signatures.iter().filter_map(Rrsig::parse))
         .map(|rrsig| rrsig.signer)
         .filter(|signer| lowest.is_within(signer))
         .filter(|signer| {
             let anchor = trust_anchor::nearest(context.settings, context.now, signer);
-            matches!(anchor, Anchor::Positive(_))
+            signer.is_within(&nearest) || name_error && matches!(anchor, Anchor::Positive(_))
         })
         .max_by_key(Name::label_count)
 }
