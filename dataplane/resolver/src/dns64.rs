@@ -31,6 +31,10 @@ pub fn is_without_ipv6(answer: &Answer) -> bool {
 /// address either.
 #[must_use]
 pub fn synthesise(prefix: Prefix, without_ipv6: Answer, ipv4: &Answer) -> Answer {
+    if ipv4.rcode == ResponseCode::SERVFAIL {
+        // Addresses that are bogus or cannot be had are a failure, not a denial.
+        return ipv4.clone();
+    }
     let has_address = ipv4
         .answer
         .iter()

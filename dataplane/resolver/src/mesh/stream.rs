@@ -444,7 +444,9 @@ impl<P: Program> Table<P> {
     /// Renews a popular answer behind, if there is room.
     pub(crate) fn prefetch(&mut self, query: &Query) {
         let settings = Arc::clone(&self.settings);
-        let flags = self.client_key(query);
+        // Who only looked into the cache found it due all the same.
+        let mut flags = self.client_key(query);
+        flags.recursion_desired = true;
         self.background(
             query.question.clone(),
             flags,
