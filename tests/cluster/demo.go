@@ -171,8 +171,9 @@ func (d *demo) query() error {
 	ask := []string{"kdig", "@" + address, "-p", port, "+https=/dns-query", "+tls-ca=" + file.Name(),
 		"+tls-hostname=demo." + demoNamespace + ".svc", "+dnssec", demoName, "A"}
 	say("$ %s", strings.Join(ask, " "))
-	answer, err := quietly(append(prefix, ask...)...)
-	if err != nil {
+	// A node needs a moment to send the Service's address to pods that became ready just now.
+	var answer string
+	if !waitUntil(10*time.Second, func() bool { answer, err = quietly(append(prefix, ask...)...); return err == nil }) {
 		return err
 	}
 	if !strings.Contains(answer, "192.0.2.80") {

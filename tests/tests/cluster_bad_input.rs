@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 #[tokio::test]
 async fn admission_names_the_field_and_what_to_change() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "admission").await?;
         let cases = wrong::specs(&spec_schema()?);
         ensure!(
@@ -46,7 +46,7 @@ async fn admission_names_the_field_and_what_to_change() -> Result<()> {
 #[tokio::test]
 async fn admission_takes_every_example() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "examples").await?;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
         let mut examples = 0;
@@ -66,7 +66,7 @@ async fn admission_takes_every_example() -> Result<()> {
 #[tokio::test]
 async fn admission_knows_what_excludes_what() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "exclusive").await?;
         for (spec, field, expected) in [
             (
@@ -124,7 +124,7 @@ async fn admission_knows_what_excludes_what() -> Result<()> {
 #[tokio::test]
 async fn a_condition_says_what_is_wrong_with_the_secret() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "secret").await?;
         let tls = json!({"listeners": [{"name": "doh", "tls": {
             "certificate": {"secretRef": {"name": "dns-tls"}}}}]});

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, ensure};
 use hickory_proto::rr::RecordType;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
-use weir_tests::cluster::doh::DohClient;
 use weir_tests::cluster::helm::Helm;
 use weir_tests::cluster::namespace::Namespace;
 use weir_tests::cluster::resolver::{Subject, spec};
@@ -53,7 +52,7 @@ fn with_secret(cluster: &Cluster) -> Value {
 #[tokio::test]
 async fn new_handshakes_see_the_new_certificate() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "rotate").await?;
         let authority = Authority::new()?;
         let host = format!("home.{}.svc", namespace.name);
@@ -62,7 +61,7 @@ async fn new_handshakes_see_the_new_certificate() -> Result<()> {
         let subject = Subject::apply(&namespace, "home", &with_secret(&cluster)).await?;
         subject.wait_ready().await?;
         let restarts = subject.restarts().await?;
-        let mut old = connect(&subject, &authority).await?;
+        let mut old = subject.connect_by(&authority.pem()).await?;
         ensure!(old.certificate == first, "another certificate is served");
         old.ask("www.harbour.demo.", RecordType::A).await?;
 
@@ -114,7 +113,7 @@ async fn new_handshakes_see_the_new_certificate() -> Result<()> {
             .wait_for("CertificateReady", "False", Duration::from_secs(10))
             .await?;
         ensure!(message.contains("dns-tls"), "{message}");
-        let client = connect(&subject, &authority).await?;
+        let client = subject.connect_by(&authority.pem()).await?;
         ensure!(
             client.certificate == second,
             "a bad pair replaced a good one"
@@ -122,9 +121,4 @@ async fn new_handshakes_see_the_new_certificate() -> Result<()> {
         Ok(())
     })
     .await
-}
-
-async fn connect(subject: &Subject<'_>, authority: &Authority) -> Result<DohClient> {
-    let address = format!("{}:443", subject.address().await?).parse()?;
-    DohClient::connect(address, &subject.host(), &authority.pem()).await
 }

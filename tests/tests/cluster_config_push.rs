@@ -27,7 +27,7 @@ fn with_zone(cluster: &Cluster, record: &str, over: Value) -> Value {
 #[tokio::test]
 async fn a_change_is_live_everywhere_at_once() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "push").await?;
         let first = with_zone(&cluster, "@ A 192.0.2.1", json!({}));
         let subject = Subject::apply(&namespace, "home", &first).await?;
@@ -71,7 +71,7 @@ async fn a_change_is_live_everywhere_at_once() -> Result<()> {
 #[tokio::test]
 async fn a_canary_goes_first() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "canary").await?;
         let canary =
             json!({"rollout": {"config": {"strategy": "Canary", "canaryPods": 1, "window": "3s"}}});
@@ -112,7 +112,7 @@ async fn a_canary_goes_first() -> Result<()> {
 #[tokio::test]
 async fn a_rejected_document_changes_nothing() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "reject").await?;
         let good = with_zone(&cluster, "@ A 192.0.2.1", json!({}));
         let subject = Subject::apply(&namespace, "home", &good).await?;

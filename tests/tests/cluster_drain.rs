@@ -88,7 +88,7 @@ async fn ask(
 #[tokio::test]
 async fn nothing_is_lost_when_pods_or_the_operator_end() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "drain").await?;
         let subject = Subject::apply(&namespace, "home", &spec(&cluster, 2, json!({}))).await?;
         subject.wait_ready().await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use weir_tests::cluster::helm::{Helm, NAMESPACE};
 use weir_tests::cluster::namespace::Namespace;
 use weir_tests::cluster::process::{kubectl, run};
@@ -18,8 +19,12 @@ use weir_tests::cluster::{Cluster, announce, eventually, on_cluster};
 const CHILDREN: &str =
     "configmap,secret,service,serviceaccount,deployment,poddisruptionbudget,networkpolicy,pod";
 
+/// These tests change the release that they share, so they take turns.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn a_user_installs_asks_and_removes() -> Result<()> {
+    let _turn = TURN.lock().await;
     on_cluster(|cluster| async move {
         let notes = Helm::Four.install().await?;
         ensure!(
@@ -48,6 +53,7 @@ async fn a_user_installs_asks_and_removes() -> Result<()> {
 
 #[tokio::test]
 async fn an_uninstall_leaves_resolvers_alone() -> Result<()> {
+    let _turn = TURN.lock().await;
     on_cluster(|cluster| async move {
         Helm::Four.install().await?;
         let namespace = Namespace::create(&cluster, "uninstall").await?;

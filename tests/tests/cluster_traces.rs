@@ -24,7 +24,7 @@ const ABANDONED: &str = "abandoned.dead.demo.";
 #[tokio::test]
 async fn every_stream_is_told_with_its_disposition_and_its_state() -> Result<()> {
     on_cluster(|cluster| async move {
-        Helm::Four.install().await?;
+        Helm::Four.install_once().await?;
         let namespace = Namespace::create(&cluster, "traces").await?;
         start_collector(&namespace).await?;
         let traced = json!({

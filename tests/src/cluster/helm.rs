@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use tokio::sync::OnceCell;
 
 use super::process::run;
 use super::variable;
@@ -37,7 +38,17 @@ impl Helm {
         run(program, arguments).await
     }
 
-    /// Installs the shared release, or brings it to what this checkout says.
+    /// Installs the shared release once in this process, unless another test of it has.
+    ///
+    /// # Errors
+    /// As [`Helm::install`].
+    pub async fn install_once(self) -> Result<()> {
+        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        let installed = INSTALLED.get_or_try_init(|| async { self.install().await.map(|_| ()) });
+        installed.await.map(|()| ())
+    }
+
+    /// Installs the shared release, or brings it to what this checkout says. Helm refuses two at once.
     ///
     /// # Errors
     /// When it fails or the operator does not become ready.

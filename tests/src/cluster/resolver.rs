@@ -17,6 +17,9 @@ use super::{Cluster, eventually};
 /// How long a `Resolver` gets to become ready: its pods are pulled, started and primed.
 pub const READY_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a node may take to know of a Service's pods.
+const SERVICE_LIMIT: Duration = Duration::from_secs(10);
+
 /// One `Resolver` of a test.
 pub struct Subject<'a> {
     /// The namespace that it is in.
@@ -244,13 +247,26 @@ impl<'a> Subject<'a> {
         data.remove("ca.crt").context("the ConfigMap has no ca.crt")
     }
 
-    /// A client that is connected to the Service, with the certificate verified.
+    /// A client that is connected to the Service, trusting the operator's authority.
     ///
     /// # Errors
     /// When it cannot connect, or the certificate is not what it should be.
     pub async fn connect(&self) -> Result<DohClient> {
+        self.connect_by(&self.authority().await?).await
+    }
+
+    /// A client that is connected to the Service, trusting this authority (PEM). A node needs a moment
+    /// to send the Service's address to pods that became ready just now.
+    ///
+    /// # Errors
+    /// As [`Subject::connect`].
+    pub async fn connect_by(&self, authority: &str) -> Result<DohClient> {
         let address = format!("{}:443", self.address().await?).parse()?;
-        DohClient::connect(address, &self.host(), &self.authority().await?).await
+        let host = self.host();
+        eventually("a connection to the Service", SERVICE_LIMIT, || {
+            DohClient::connect(address, &host, authority)
+        })
+        .await
     }
 
     /// The addresses of its pods that are ready and not about to end.
