@@ -795,7 +795,7 @@ mod tests {
             };
             assert_eq!(message.answers.len(), data + signatures);
         }
-        let edns = query.edns.unwrap_or(ClientEdns::default());
+        let edns = query.edns.unwrap_or_default();
         assert!(edns.padding || octets.len() < 2000);
     }
 

@@ -32,7 +32,7 @@ impl From<IpAddr> for Identity {
     /// An IPv4 address stands for itself; an IPv6 address for its /64, the least that one client gets.
     fn from(address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(v4) => Self(u128::from(v4.to_ipv6_mapped().to_bits())),
+            IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
             IpAddr::V6(v6) => Self(v6.to_bits() & !u128::from(u64::MAX)),
         }
     }

@@ -866,7 +866,7 @@ mod tests {
             &[b"\0\0aaaabbbbccccddddeeee"],
         ));
         let proof = vec![
-            soa.clone(),
+            soa,
             world.example.nsec("example", "a.example", apex),
             world.example.nsec("b.example", "d.example", &[A]),
         ];
