@@ -102,7 +102,7 @@ fn a_wrong_spec_names_its_fields() {
             "write 10.0.0.0/8",
         ),
         (
-            json!({"resolution": {"forwardZones": [zone.clone()], "stubZones": [zone]}}),
+            json!({"resolution": {"forwardZones": [zone], "stubZones": [zone]}}),
             "spec.resolution.stubZones[0].name",
             "given twice",
         ),

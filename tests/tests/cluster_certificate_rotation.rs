@@ -61,7 +61,7 @@ async fn new_handshakes_see_the_new_certificate() -> Result<()> {
         let subject = Subject::apply(&namespace, "home", &with_secret(&cluster)).await?;
         subject.wait_ready().await?;
         let restarts = subject.restarts().await?;
-        let mut old = subject.connect_by(&authority.pem()).await?;
+        let old = subject.connect_by(&authority.pem()).await?;
         ensure!(old.certificate == first, "another certificate is served");
         old.ask("www.harbour.demo.", RecordType::A).await?;
 

@@ -12,7 +12,7 @@ use weir_tests::cluster::doh::Answer;
 use weir_tests::cluster::helm::Helm;
 use weir_tests::cluster::namespace::Namespace;
 use weir_tests::cluster::resolver::{Subject, spec};
-use weir_tests::cluster::{announce, on_cluster};
+use weir_tests::cluster::{Cluster, announce, on_cluster};
 
 /// How soon a change must be live in every pod and acknowledged.
 const LIVE_LIMIT: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ async fn changed_pods(subject: &Subject<'_>, address: &str) -> Result<usize> {
 
 async fn ask_every_pod(subject: &Subject<'_>, name: &str) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
-    for mut client in subject.connect_every_pod().await? {
+    for client in subject.connect_every_pod().await? {
         let answer = client.ask(name, RecordType::A).await?;
         ensure!(answer.code == ResponseCode::NoError, "{name}: {answer:?}");
         answers.push(answer);

@@ -84,7 +84,7 @@ async fn ready<'a>(cluster: &Cluster, namespace: &'a Namespace) -> Result<Subjec
     let zone = json!({"resolution": {"localZones": [
         {"name": "web.home.arpa", "records": [format!("@ A {}", pod_address("root").await?)]},
     ]}});
-    let subject = Subject::apply(namespace, "home", &spec(&cluster, 2, zone)).await?;
+    let subject = Subject::apply(namespace, "home", &spec(cluster, 2, zone)).await?;
     subject.wait_ready().await?;
     Ok(subject)
 }

@@ -1,5 +1,6 @@
 //! The files made from the types of `weir-crds` are current, and every field says what a user has
 //! to know of it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
@@ -147,7 +148,7 @@ fn every_default_is_the_one_of_the_document() {
                     || weir_config::unit::duration::parse(said)
                         .is_ok_and(|said| weir_config::unit::duration::format(said) == *value)
             }
-            value => value.to_string() == said,
+            value => value.to_string().as_str() == said,
         };
         assert!(
             same,

@@ -1,4 +1,5 @@
 //! The simulator on the seeds of `seeds.txt`, on a few more, and on every known fault.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use weir_resolver::mesh::Mutant;
 use weir_tests::simulate::explore::explore;

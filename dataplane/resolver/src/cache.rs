@@ -371,7 +371,7 @@ mod tests {
     use super::*;
     use crate::answer::{ExtendedError, Origin};
     use crate::name::NAME_MAX;
-    use crate::question::{ClientEdns, Query};
+    use crate::question::Query;
     use crate::random::Random;
     use crate::rrset::RdataList;
     use crate::settings::{LocalZone, LocalZoneKind};

@@ -45,7 +45,7 @@ impl Helm {
     pub async fn install_once(self) -> Result<()> {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
         let installed = INSTALLED.get_or_try_init(|| async { self.install().await.map(|_| ()) });
-        installed.await.map(|()| ())
+        installed.await.copied()
     }
 
     /// Installs the shared release, or brings it to what this checkout says. Helm refuses two at once.

@@ -335,7 +335,7 @@ mod tests {
             step(1, matches, wanted),
             step(2, "", given)
         );
-        let scenario = parse(&text).unwrap();
+        let scenario = parse(&text).map_err(|error| error.to_string())?;
         let mut found = scenario
             .steps
             .into_iter()

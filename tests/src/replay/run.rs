@@ -88,11 +88,9 @@ impl<'a> Run<'a> {
                     return Ok(());
                 }
             }
-            StepKind::CheckAnswer { client, entry } => {
-                if self.check_answer(*client, entry)? {
-                    self.next += 1;
-                    return Ok(());
-                }
+            StepKind::CheckAnswer { client, entry } if self.check_answer(*client, entry)? => {
+                self.next += 1;
+                return Ok(());
             }
             _ => {}
         }

@@ -71,9 +71,18 @@ fn zone(config: &mut Config, clause: &Clause, stub: bool) -> Result<UpstreamZone
             "stub-host" | "forward-host" => {
                 domain_from_text(value).map(|name| zone.upstream_names.push(name))
             }
-            "stub-first" | "forward-first" => Ok(zone.fall_back = is_yes(value)),
-            "stub-no-cache" | "forward-no-cache" => Ok(zone.no_cache = is_yes(value)),
-            "stub-prime" if stub => Ok(zone.prime = is_yes(value)),
+            "stub-first" | "forward-first" => {
+                zone.fall_back = is_yes(value);
+                Ok(())
+            }
+            "stub-no-cache" | "forward-no-cache" => {
+                zone.no_cache = is_yes(value);
+                Ok(())
+            }
+            "stub-prime" if stub => {
+                zone.prime = is_yes(value);
+                Ok(())
+            }
             "stub-tcp-upstream" | "forward-tcp-upstream" => {
                 if is_yes(value) {
                     for upstream in &mut zone.upstreams {

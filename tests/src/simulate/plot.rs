@@ -241,9 +241,10 @@ impl Program for Plot {
         match input {
             Input::Start => self.start(context),
             Input::Reply { plan, message, .. } => self.replied(context, plan, message),
-            Input::FetchFailed { failure, .. } if failure == FetchFailure::Exhausted => {
-                self.failed()
-            }
+            Input::FetchFailed {
+                failure: FetchFailure::Exhausted,
+                ..
+            } => self.failed(),
             Input::FetchFailed { .. } => self.try_again(context),
             Input::Answered { answer, .. } => {
                 let good = answer.rcode == ResponseCode::NOERROR;
