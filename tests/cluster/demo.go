@@ -13,12 +13,13 @@ import (
 //go:embed manifests/demo-resolver.yaml
 var demoResolver string
 
-// The namespaces of the demo, and the name that it asks for.
+// The namespaces of the demo, the zone that it asks for a name of, and what every name there has.
 const (
 	operatorNamespace = "weir-system"
 	internetNamespace = "weir-internet"
 	demoNamespace     = "weir-demo"
-	demoName          = "www.harbour.demo"
+	demoZone          = "pier.harbour.demo"
+	demoAddress       = "192.0.2.81"
 )
 
 // demo goes the whole way: cluster, chart, Resolver, a query over DoH, its answer and its trace.
@@ -26,7 +27,9 @@ type demo struct {
 	target
 	// images is the folder that holds, for each image, a folder of what it contains.
 	images string
-	step   int
+	// name is new in each run, so that each run resolves something and has that to show.
+	name string
+	step int
 }
 
 func runDemo(arguments []string) error {
@@ -38,7 +41,7 @@ func runDemo(arguments []string) error {
 		return err
 	}
 	started := time.Now()
-	d := &demo{target: where, images: arguments[0]}
+	d := &demo{target: where, images: arguments[0], name: fmt.Sprintf("berth-%d.%s", started.Unix(), demoZone)}
 	for _, step := range []struct {
 		title string
 		run   func() error
@@ -169,15 +172,15 @@ func (d *demo) query() error {
 		defer stop()
 	}
 	ask := []string{"kdig", "@" + address, "-p", port, "+https=/dns-query", "+tls-ca=" + file.Name(),
-		"+tls-hostname=demo." + demoNamespace + ".svc", "+dnssec", demoName, "A"}
+		"+tls-hostname=demo." + demoNamespace + ".svc", "+dnssec", d.name, "A"}
 	say("$ %s", strings.Join(ask, " "))
 	// A node needs a moment to send the Service's address to pods that became ready just now.
 	var answer string
 	if !waitUntil(10*time.Second, func() bool { answer, err = quietly(append(prefix, ask...)...); return err == nil }) {
 		return err
 	}
-	if !strings.Contains(answer, "192.0.2.80") {
-		return fmt.Errorf("the answer does not hold the address of %s:\n%s", demoName, answer)
+	if !strings.Contains(answer, demoAddress) {
+		return fmt.Errorf("the answer does not hold the address of %s:\n%s", d.name, answer)
 	}
 	fmt.Println(answer)
 	return nil
@@ -216,10 +219,10 @@ func (d *demo) trace() error {
 			failure = err
 			return false
 		}
-		tree, failure = traceTree(text, demoName)
+		tree, failure = traceTree(text, d.name)
 		return failure == nil
 	}) {
-		return fmt.Errorf("the Collector has no complete trace of %s: %w", demoName, failure)
+		return fmt.Errorf("the Collector has no complete trace of %s: %w", d.name, failure)
 	}
 	fmt.Println(tree)
 	return nil
