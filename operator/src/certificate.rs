@@ -60,6 +60,14 @@ pub enum CertificateFault {
         /// What the certificate is valid for.
         names: String,
     },
+    /// What a Secret holds cannot be used.
+    #[error("Secret {secret}: {fault}")]
+    InSecret {
+        /// The Secret.
+        secret: String,
+        /// Why not.
+        fault: Box<Self>,
+    },
     /// The operator could not sign one.
     #[error("the operator could not sign a certificate")]
     NotIssued,
@@ -68,8 +76,9 @@ pub enum CertificateFault {
 impl CertificateFault {
     /// The reason in conditions and events.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
+    pub fn reason(&self) -> Reason {
         match self {
+            Self::InSecret { fault, .. } => fault.reason(),
             Self::SecretNotFound(_) => Reason::SecretNotFound,
             Self::SecretIncomplete { .. } => Reason::SecretIncomplete,
             Self::UnreadableChain | Self::UnreadableKey | Self::NotIssued => {

@@ -147,10 +147,13 @@ async fn a_condition_says_what_is_wrong_with_the_secret() -> Result<()> {
             .await?;
         let (reason, message) = subject
             .wait_until_condition("CertificateReady", "False", LIMIT, |message| {
-                message.contains("key")
+                message.contains("private key")
             })
             .await?;
-        ensure!(message.contains("match"), "{reason}: {message}");
+        ensure!(
+            message.contains("dns-tls") && message.contains("tls.key must belong"),
+            "{reason}: {message}"
+        );
 
         // The right key mends it without anything else.
         namespace

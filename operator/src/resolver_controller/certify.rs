@@ -109,7 +109,12 @@ fn from_secret(
         chain_pem: field(naming::CERTIFICATE_FILE)?,
         key_pem: field(naming::KEY_FILE)?,
     };
-    ServingCertificate::parse(pem, &resolver.hostnames, now)
+    ServingCertificate::parse(pem, &resolver.hostnames, now).map_err(|fault| {
+        CertificateFault::InSecret {
+            secret: name.to_owned(),
+            fault: Box::new(fault),
+        }
+    })
 }
 
 fn parse(
