@@ -86,6 +86,8 @@ async fn ready<'a>(cluster: &Cluster, namespace: &'a Namespace) -> Result<Subjec
     ]}});
     let subject = Subject::apply(namespace, "home", &spec(cluster, 2, zone)).await?;
     subject.wait_ready().await?;
+    // kdig and curl do not wait for the node to know of the Service's pods.
+    subject.connect().await?;
     Ok(subject)
 }
 
