@@ -129,7 +129,9 @@ impl Stage<'_> {
             });
         }
         let file = self.write(&format!("{}.json", peer.name()), &config.to_string())?;
-        let program = sibling("weir-dataplane")?;
+        let program = crate::program("weir-dataplane")?
+            .to_string_lossy()
+            .into_owned();
         Ok((
             program,
             vec![
@@ -278,21 +280,4 @@ impl Stage<'_> {
             ),
         )
     }
-}
-
-/// A binary that was built beside this one.
-fn sibling(name: &str) -> io::Result<String> {
-    let own = std::env::current_exe()?;
-    let path = own
-        .parent()
-        .map_or_else(PathBuf::new, Path::to_path_buf)
-        .join(name);
-    if path.exists() {
-        return Ok(path.to_string_lossy().into_owned());
-    }
-    let message = format!(
-        "{} is not there: run `cargo build --release -p weir-dataplane` first",
-        path.display()
-    );
-    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }

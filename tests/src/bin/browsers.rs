@@ -10,7 +10,7 @@
 )]
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -177,7 +177,7 @@ fn start_resolver(folder: &Path) -> anyhow::Result<Child> {
     });
     let file = folder.join("config.json");
     std::fs::write(&file, config.to_string())?;
-    let program: PathBuf = std::env::current_exe()?.with_file_name("weir-dataplane");
+    let program = weir_tests::program("weir-dataplane")?;
     let child = Command::new(program)
         .args(["--listen", RESOLVER, "--workers", "1", "--config"])
         .arg(&file)
