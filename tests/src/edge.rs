@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -83,32 +83,38 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts it in front of a forwarder; `listener` is merged into its listener's settings.
+    /// Starts it in front of a forwarder; `http2` are its listener's bounds.
     ///
     /// # Errors
     /// When it was not built or does not come up.
     pub fn start(forwarder: &Forwarder, http2: &serde_json::Value) -> io::Result<Self> {
+        Self::launch(json!({
+            "workers": 1,
+            "listeners": [{ "name": "doh", "http2": http2 }],
+            "resolution": { "forwardZones": [forward_everything(forwarder.address)] },
+            "dnssec": { "mode": "Off" },
+        }))
+    }
+
+    /// Starts it with a document, whose addresses for metrics and listeners are put in here.
+    ///
+    /// # Errors
+    /// When the document could ask a server of the real internet, or when the program was not built or does not
+    /// come up.
+    pub fn launch(mut config: serde_json::Value) -> io::Result<Self> {
         let (port, metrics) = (free_port()?, free_port()?);
+        config["metrics"] = json!({ "address": format!("127.0.0.1:{metrics}") });
+        let config = config.to_string();
+        crate::closed_world::check(&config)?;
         let folder = std::env::temp_dir().join(format!("weir-edge-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
-            .map_err(io::Error::other)?;
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let certified = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
         let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
         std::fs::write(&certificate, certified.cert.pem())?;
         std::fs::write(&key, certified.signing_key.serialize_pem())?;
-        let listener = json!({ "name": "doh", "http2": http2 });
-        let config = json!({
-            "workers": 1,
-            "listeners": [listener],
-            "resolution": { "forwardZones": [{
-                "name": ".", "validate": false,
-                "upstreams": [{ "address": forwarder.address.ip(), "port": forwarder.address.port() }],
-            }] },
-            "dnssec": { "mode": "Off" },
-            "metrics": { "address": format!("127.0.0.1:{metrics}") },
-        });
         let file = folder.join("config.json");
-        std::fs::write(&file, config.to_string())?;
+        std::fs::write(&file, config)?;
         let address: SocketAddr = ([127, 0, 0, 1], port).into();
         let program = crate::program("weir-dataplane")?
             .to_string_lossy()
@@ -132,6 +138,18 @@ impl Edge {
             metrics: ([127, 0, 0, 1], metrics).into(),
             folder,
         })
+    }
+
+    /// The file of the certificate that it shows, for 127.0.0.1 and localhost; self-signed, so also what to trust.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("tls.crt")
+    }
+
+    /// A folder that goes away with it, for what a test writes.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Where it answers.
@@ -179,7 +197,20 @@ impl Drop for Edge {
     }
 }
 
-fn free_port() -> io::Result<u16> {
+/// A forward zone that sends every question to this server and validates nothing.
+#[must_use]
+pub fn forward_everything(server: SocketAddr) -> serde_json::Value {
+    json!({
+        "name": ".", "validate": false,
+        "upstreams": [{ "address": server.ip(), "port": server.port() }],
+    })
+}
+
+/// A port of the loopback that was free a moment ago.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> io::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port())

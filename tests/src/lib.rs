@@ -5,6 +5,7 @@
 //! they share.
 
 pub mod bench;
+pub mod closed_world;
 pub mod cluster;
 pub mod edge;
 pub mod fuzz;

@@ -128,6 +128,7 @@ impl Stage<'_> {
                 "traces": { "endpoint": format!("http://{collector}"), "sampleRatio": ratio.to_string() }
             });
         }
+        crate::closed_world::check(&config.to_string())?;
         let file = self.write(&format!("{}.json", peer.name()), &config.to_string())?;
         let program = crate::program("weir-dataplane")?
             .to_string_lossy()

@@ -169,13 +169,14 @@ fn certificates(folder: &Path) -> anyhow::Result<Vec<u8>> {
 fn start_resolver(folder: &Path) -> anyhow::Result<Child> {
     // Firefox asks for the name servers of example.com before it trusts a DoH server.
     let config = json!({
-        "resolution": { "localZones": [
+        "resolution": { "rootHints": { "servers": [{ "name": "nobody", "addresses": ["127.0.0.1"] }] }, "localZones": [
             { "name": "only-weir.example", "type": "Static", "records": [format!("page A {PAGE_ADDRESS}")] },
             { "name": "example.com", "type": "Static", "records": ["@ NS ns"] },
         ] },
         "metrics": { "address": "127.0.0.1:9153" },
     });
     let file = folder.join("config.json");
+    weir_tests::closed_world::check(&config.to_string())?;
     std::fs::write(&file, config.to_string())?;
     let program = weir_tests::program("weir-dataplane")?;
     let child = Command::new(program)
