@@ -160,7 +160,8 @@ impl Cache {
         }
         if answer.answer.len() > 1 && answer.security > Security::Bogus {
             for set in &answer.answer {
-                self.put(now, &settings.cache, set, None, answer.security);
+                let times = times(now, &settings.cache);
+                self.put(times, &settings.cache, (set, None, answer.security));
             }
         }
         let question = &key.question;
@@ -176,10 +177,26 @@ impl Cache {
         &self,
         now: Now,
         settings: &CacheSettings,
-        mut rrset: Rrset,
+        rrset: Rrset,
         trust: Trust,
     ) -> Arc<Rrset> {
-        match self.put(now, settings, &rrset, Some(trust), Security::Unchecked) {
+        self.renew_rrset(now, settings, rrset, trust, 0)
+    }
+
+    /// The same while an answer with `leeway` seconds left is renewed: what expires by then gives way as if it
+    /// had expired, so that all of the answer starts anew.
+    pub fn renew_rrset(
+        &self,
+        now: Now,
+        settings: &CacheSettings,
+        mut rrset: Rrset,
+        trust: Trust,
+        leeway: u32,
+    ) -> Arc<Rrset> {
+        let mut times = times(now, settings);
+        times.renewed_until = times.now.saturating_add(leeway);
+        let set = (&rrset, Some(trust), Security::Unchecked);
+        match self.put(times, settings, set) {
             Some(Put::Stored(ttl)) => rrset.ttl = ttl,
             Some(Put::HeldSame | Put::HeldOther) => {
                 let held = self.rrset(now, &rrset.owner, rrset.record_type, rrset.class);
@@ -194,14 +211,13 @@ impl Cache {
 
     fn put(
         &self,
-        now: Now,
+        times: Times,
         settings: &CacheSettings,
-        set: &Rrset,
-        trust: Option<Trust>,
-        security: Security,
+        (set, trust, security): (&Rrset, Option<Trust>, Security),
     ) -> Option<Put> {
         let ttl = bound_ttl(set.ttl, settings);
-        if ttl == 0 || set.rdata.is_empty() {
+        // A DNAME is of use for a moment longer.
+        if (ttl == 0 && set.record_type != RecordType::DNAME) || set.rdata.is_empty() {
             return None;
         }
         let new = NewRrset {
@@ -211,7 +227,6 @@ impl Cache {
             security,
             complete: false,
         };
-        let times = times(now, settings);
         let put = |shard: &mut Shard, hash| rrset::put(shard, hash, times, new);
         self.store.with(set.owner.as_wire(), put)
     }
@@ -316,6 +331,7 @@ impl Cache {
 fn times(now: Now, settings: &CacheSettings) -> Times {
     Times {
         now: seconds(now),
+        renewed_until: seconds(now),
         dead_before: dead_before(now, settings),
     }
 }
@@ -593,6 +609,7 @@ mod tests {
         cache.store(at(70), &settings, &asked, &failure);
         let found = hit(&cache, at(71), "a.example", RD, &settings).unwrap();
         assert_eq!((found.origin, found.max_age), (Origin::Stale, Some(30)));
+        assert!(!found.renew, "it has just failed");
         if let Some(stale) = &mut settings.cache.serve_stale {
             stale.client_timeout = Duration::ZERO;
         }
@@ -637,6 +654,40 @@ mod tests {
                 .answer(at(60), &question("n", RecordType::A))
                 .is_none()
         );
+    }
+
+    #[test]
+    fn what_ends_with_the_answer_is_renewed_with_it() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let ns = |ttl, target: &'static [u8]| set("z", RecordType::NS, ttl, &[target]);
+        let renew = |now, ns: Arc<Rrset>, leeway| {
+            let (ns, trust) = (Arc::unwrap_or_clone(ns), Trust::AuthorityAuthoritative);
+            let held = cache.renew_rrset(at(now), &settings.cache, ns, trust, leeway);
+            held.ttl
+        };
+        assert_eq!(renew(0, ns(300, b"\x01a\x00"), 0), 300);
+        assert_eq!(renew(270, ns(3600, b"\x01b\x00"), 29), 30);
+        assert_eq!(renew(270, ns(3600, b"\x01b\x00"), 30), 3600);
+    }
+
+    #[test]
+    fn a_dname_without_a_life_lasts_a_moment() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let store = |now, record_type| {
+            let set = Arc::unwrap_or_clone(set("d", record_type, 0, &[b"\x01a\x00"]));
+            cache.store_rrset(at(now), &settings.cache, set, Trust::AnswerAuthoritative);
+        };
+        let held = |now, record_type| {
+            let found = cache.rrset(at(now), &name("d"), record_type, Class::IN);
+            found.map(|found| found.rrset.ttl)
+        };
+        store(10, RecordType::CNAME);
+        assert_eq!(held(10, RecordType::CNAME), None);
+        store(10, RecordType::DNAME);
+        // To be used does not prolong it.
+        store(11, RecordType::DNAME);
+        assert_eq!(held(11, RecordType::DNAME), Some(0));
+        assert_eq!(held(12, RecordType::DNAME), None);
     }
 
     #[test]

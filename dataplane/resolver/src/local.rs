@@ -344,6 +344,12 @@ fn without_records(zone: &Zone, name: &Name, record_type: RecordType, here: bool
         {
             zone.denial(ResponseCode::NOERROR)
         }
+        LocalZoneKind::BlockAWithData if here || record_type == RecordType::A => {
+            zone.denial(ResponseCode::NOERROR)
+        }
+        LocalZoneKind::BlockAaaaWithData if here || record_type == RecordType::AAAA => {
+            zone.denial(ResponseCode::NOERROR)
+        }
         _ => LocalOutcome::Resolve,
     }
 }
@@ -487,6 +493,11 @@ mod tests {
             (Kind::InformDeny, ["deny", "deny", "deny", "deny"]),
             (Kind::BlockA, ["0 0", "resolve", "0 0", "0 0"]),
             (Kind::BlockAaaa, ["0 1", "resolve", "resolve", "resolve"]),
+            (Kind::BlockAWithData, ["0 1", "0 0", "0 0", "0 0"]),
+            (
+                Kind::BlockAaaaWithData,
+                ["0 1", "0 0", "resolve", "resolve"],
+            ),
         ];
         for (kind, expected) in table {
             let mut records = vec![set("a.b.z", RecordType::A, &[1, 2, 3, 4])];

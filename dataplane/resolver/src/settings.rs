@@ -196,6 +196,10 @@ pub enum LocalZoneKind {
     BlockA,
     /// AAAA is answered NODATA, the rest resolved.
     BlockAaaa,
+    /// Names with records are answered from them; A is answered NODATA for all others, the rest resolved.
+    BlockAWithData,
+    /// Names with records are answered from them; AAAA is answered NODATA for all others, the rest resolved.
+    BlockAaaaWithData,
     /// As if the built-in zone of this name did not exist.
     NoDefault,
 }

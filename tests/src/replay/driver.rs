@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use weir_resolver::access;
 use weir_resolver::action::Action;
+use weir_resolver::answer::ResponseCode;
 use weir_resolver::cache::Cache;
 use weir_resolver::event::Event;
 use weir_resolver::fetch::{Fetch, FetchFailure, Transport};
@@ -29,6 +30,9 @@ use weir_resolver::wire::{self, QueryError, QueryView};
 
 use crate::replay::describe::{message_text, question_text};
 use crate::replay::message::Message;
+
+/// Octets of a message's header; what is shorter is no message at all.
+const HEADER: usize = 12;
 
 /// How often the core may ask for another turn before it counts as running in a circle.
 const TURNS_MAX: usize = 10_000;
@@ -187,6 +191,12 @@ impl Driver {
             }
             Err(QueryError::Answered(rcode)) => {
                 let answer = wire::encode_error(octets, rcode, &self.settings);
+                self.give(client, tcp, &answer.message);
+                return Ok(());
+            }
+            // DoH says so with status 400; over other transports that is FORMERR.
+            Err(_) if octets.len() >= HEADER => {
+                let answer = wire::encode_error(octets, ResponseCode::FORMERR, &self.settings);
                 self.give(client, tcp, &answer.message);
                 return Ok(());
             }

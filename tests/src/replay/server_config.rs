@@ -54,8 +54,7 @@ const NO_EFFECT: [&str; 27] = [
 ];
 
 /// Options whose value here is what Weir always does.
-const ALWAYS: [(&str, &str); 12] = [
-    ("iter-scrub-promiscuous", "yes"),
+const ALWAYS: [(&str, &str); 11] = [
     ("harden-dnssec-stripped", "yes"),
     ("harden-referral-path", "no"),
     ("harden-unknown-additional", "no"),
@@ -323,11 +322,13 @@ impl Builder {
             "ede" => responses.extended_errors = is_yes(value),
             // Stale answers carry the code wherever extended errors are on.
             "ede-serve-expired" => {}
+            "iter-scrub-promiscuous" => {
+                self.config.settings.resolution.learn_name_servers = !is_yes(value);
+            }
             "identity" => responses.identity = Some(value.to_owned()),
             "hide-identity" | "hide-version" if is_yes(value) => responses.identity = None,
             "do-not-query-address"
             | "val-nsec3-keysize-iterations"
-            | "iter-scrub-promiscuous"
             | "harden-referral-path"
             | "harden-unknown-additional"
             | "harden-dnssec-stripped"

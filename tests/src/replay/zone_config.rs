@@ -13,7 +13,7 @@ use crate::replay::lines::ParseError;
 use crate::replay::record::{Defaults, parse_record};
 use crate::replay::token::{TextError, wrong};
 
-const KINDS: [(&str, LocalZoneKind); 15] = [
+const KINDS: [(&str, LocalZoneKind); 18] = [
     ("static", LocalZoneKind::Static),
     ("redirect", LocalZoneKind::Redirect),
     ("transparent", LocalZoneKind::Transparent),
@@ -28,6 +28,9 @@ const KINDS: [(&str, LocalZoneKind); 15] = [
     ("inform", LocalZoneKind::Inform),
     ("inform_deny", LocalZoneKind::InformDeny),
     ("block_a", LocalZoneKind::BlockA),
+    ("block_aaaa", LocalZoneKind::BlockAaaa),
+    ("block_a_wdata", LocalZoneKind::BlockAWithData),
+    ("block_aaaa_wdata", LocalZoneKind::BlockAaaaWithData),
     ("nodefault", LocalZoneKind::NoDefault),
 ];
 
@@ -136,15 +139,12 @@ pub(crate) fn local_zone(config: &mut Config, name: &str, kind: &str) -> Result<
     let name = domain_from_text(name)?;
     let kind = match KINDS.iter().find(|(word, _)| *word == kind) {
         Some((_, kind)) => *kind,
-        None => match kind {
-            "block_aaaa" => LocalZoneKind::BlockAaaa,
-            _ => {
-                config
-                    .without_counterpart
-                    .insert(format!("local-zone: {kind}"));
-                return Ok(());
-            }
-        },
+        None => {
+            config
+                .without_counterpart
+                .insert(format!("local-zone: {kind}"));
+            return Ok(());
+        }
     };
     let zones = &mut config.settings.resolution.local_zones;
     match zones.iter_mut().find(|zone| zone.name == name) {

@@ -43,12 +43,12 @@ pub(crate) fn answer(
         return None;
     }
     let want = Want::for_client(now, view.checking_disabled, settings);
-    let (at, is_stale) = choose(shard, name_hash, view, want, settings)?;
+    let chosen = choose(shard, name_hash, view, want, settings)?;
+    let (at, is_stale) = (chosen.at, chosen.is_stale);
     shard.mark_used(at);
-    let due = is_stale
-        || shard
-            .entry(at)
-            .is_some_and(|entry| is_due(entry, now, settings));
+    // RFC 9520, 3.2: what has just failed is not asked for again at once.
+    let ends = |entry| is_due(entry, now, settings);
+    let due = !chosen.has_failed && (is_stale || shard.entry(at).is_some_and(ends));
     let renew = due && shard.mark_renewing(at);
     let found = read(shard.entry(at)?, view.name, now, expired_ttl(settings))?;
     Some(write(
@@ -60,14 +60,21 @@ pub(crate) fn answer(
     ))
 }
 
-/// The entry to answer from, and whether it is stale.
+/// The entry to answer from.
+struct Chosen {
+    at: u32,
+    is_stale: bool,
+    /// Whether it stands in for a failure that is remembered.
+    has_failed: bool,
+}
+
 fn choose(
     shard: &Shard,
     name_hash: u64,
     view: &QueryView<'_>,
     want: Want,
     settings: &Settings,
-) -> Option<(u32, bool)> {
+) -> Option<Chosen> {
     let asked = (view.record_type, view.class);
     let fresh = find(shard, name_hash, view.name, asked, want);
     let failed = fresh
@@ -83,10 +90,18 @@ fn choose(
         let want = want.or_stale(settings);
         let stale = want.and_then(|want| find(shard, name_hash, view.name, asked, want));
         if let Some(at) = stale {
-            return Some((at, true));
+            return Some(Chosen {
+                at,
+                is_stale: true,
+                has_failed: failed,
+            });
         }
     }
-    fresh.map(|at| (at, false))
+    fresh.map(|at| Chosen {
+        at,
+        is_stale: false,
+        has_failed: false,
+    })
 }
 
 /// Whether an entry is within the last share of its life.

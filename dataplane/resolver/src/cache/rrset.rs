@@ -13,6 +13,9 @@ use crate::name::Name;
 use crate::rrset::{Class, RdataList, RecordType, Rrset};
 use crate::settings::CacheSettings;
 
+/// Seconds for which a DNAME with a TTL of zero may be used on.
+const GRACE: u32 = 1;
+
 /// An RRset from the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedRrset {
@@ -47,6 +50,8 @@ pub(crate) struct NewRrset<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) now: u32,
+    /// What expires by then gives way to anything newer; later than `now` while a renewal runs.
+    pub(crate) renewed_until: u32,
     pub(crate) dead_before: u32,
 }
 
@@ -97,12 +102,17 @@ pub(crate) fn put(shard: &mut Shard, name_hash: u64, times: Times, new: NewRrset
         if new.trust.is_none() && same_data {
             entry.trust = old.trust;
         }
+        if new.ttl == 0 && same_data && is_in_grace(old, times.now) {
+            // It is the one that was used, which does not live on by being used.
+            entry.stored = old.stored;
+            entry.expires = old.expires;
+        }
         let decision = decide(
             set.record_type,
             standing(old),
             standing(&entry),
             same_data,
-            times.now,
+            times.renewed_until,
         );
         match decision {
             Decision::Keep => {
@@ -171,12 +181,23 @@ pub(crate) fn get(shard: &mut Shard, now: u32, key: &Key<'_>) -> Option<CachedRr
     let at = shard.find(key)?;
     shard.mark_used(at);
     let entry = shard.entry(at)?;
-    let ttl = entry.expires.checked_sub(now).filter(|&left| left > 0)?;
+    let ttl = entry.expires.saturating_sub(now);
+    if ttl == 0 && !is_in_grace(entry, now) {
+        return None;
+    }
     Some(CachedRrset {
         rrset: Arc::new(read(key.name, entry, ttl)?),
         trust: entry.trust,
         security: entry.security,
     })
+}
+
+/// A DNAME with a TTL of zero serves the names below it that are asked for in the same second and the next,
+/// which saves its zone a query for each of them.
+fn is_in_grace(entry: &Entry, now: u32) -> bool {
+    entry.record_type == RecordType::DNAME
+        && entry.expires == entry.stored
+        && now.saturating_sub(entry.expires) <= GRACE
 }
 
 fn read(name: &[u8], entry: &Entry, ttl: u32) -> Option<Rrset> {

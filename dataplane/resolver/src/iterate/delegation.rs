@@ -78,6 +78,8 @@ pub struct Delegation {
     pub fall_back: bool,
     /// Whether the parent's own view of it was added.
     pub parent_asked: bool,
+    /// Whether its parent has just pointed to it.
+    pub by_referral: bool,
     /// Its name servers.
     pub servers: Vec<Server>,
     /// Their addresses.
@@ -97,6 +99,7 @@ impl Delegation {
             no_cache: false,
             fall_back: false,
             parent_asked: false,
+            by_referral: false,
             servers: Vec::new(),
             addresses: Vec::new(),
             lookups_made: 0,
@@ -128,6 +131,19 @@ impl Delegation {
         own
     }
 
+    /// From the referral of its parent, whose glue goes before what is cached.
+    #[must_use]
+    pub fn from_referral(ns: &Rrset, glue: &[Rrset], context: &Context<'_>) -> Self {
+        let mut own = Self::new(ns.owner.clone(), Source::NameServers);
+        own.by_referral = true;
+        for name in names(ns, context) {
+            own.push_server(name, context);
+        }
+        own.add_glue(glue, context);
+        own.fill_from_cache(context);
+        own
+    }
+
     /// From a stub or forward zone of the settings.
     #[must_use]
     pub fn from_upstream(kind: UpstreamKind, zone: &UpstreamZone, context: &Context<'_>) -> Self {
@@ -146,7 +162,7 @@ impl Delegation {
 
     /// Adds the servers of an NS RRset that are not known yet.
     pub fn add_ns(&mut self, ns: &Rrset, context: &Context<'_>) {
-        for name in ns.rdata.iter().filter_map(rdata::target) {
+        for name in names(ns, context) {
             if self.servers.len() >= context.settings.limits.name_servers_max {
                 break;
             }
@@ -155,6 +171,11 @@ impl Delegation {
     }
 
     fn add_server(&mut self, name: Name, context: &Context<'_>) {
+        self.push_server(name, context);
+        self.fill_from_cache(context);
+    }
+
+    fn push_server(&mut self, name: Name, context: &Context<'_>) {
         if self.servers.iter().any(|server| server.name == name) {
             return;
         }
@@ -162,7 +183,6 @@ impl Delegation {
         let enabled = [settings.ipv4 || settings.nat64, settings.ipv6];
         let lookups = enabled.map(|on| if on { Lookup::Missing } else { Lookup::Done });
         self.servers.push(Server { name, lookups });
-        self.fill_from_cache(context);
     }
 
     /// Takes what the cache knows of addresses that are missing.
@@ -302,6 +322,12 @@ impl Delegation {
             address.retired = false;
         }
     }
+}
+
+/// The names in an NS RRset, as many as are used.
+fn names<'a>(ns: &'a Rrset, context: &Context<'_>) -> impl Iterator<Item = Name> + use<'a> {
+    let max = context.settings.limits.name_servers_max;
+    ns.rdata.iter().filter_map(rdata::target).take(max)
 }
 
 /// Whether the cache knows that there is no such RRset.

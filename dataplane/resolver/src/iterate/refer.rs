@@ -87,13 +87,12 @@ pub fn descend(
             known.add_ns(&referral.ns, context);
             known.add_glue(&glue, context);
             known.parent_asked = true;
+            known.by_referral = true;
             known
         }
         other => {
             work.set_aside = other;
-            let mut fresh = Delegation::from_ns(&referral.ns, context);
-            fresh.add_glue(&glue, context);
-            fresh
+            Delegation::from_referral(&referral.ns, &glue, context)
         }
     };
     work.minimiser.descend(cut);

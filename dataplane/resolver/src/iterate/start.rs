@@ -4,6 +4,7 @@
 //! forward zones, and hints (RFC 1034, 5.3.3, steps 1 and 2). Never sends a query.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::{Answer, ExtendedError, ResponseCode};
 use crate::context::Context;
@@ -16,6 +17,7 @@ use crate::iterate::work::{Next, Work};
 use crate::name::Name;
 use crate::question::StateKind;
 use crate::rrset::{Class, RecordType, Rrset};
+use crate::time::Now;
 
 /// Looks the current name up, or finds the servers to ask.
 pub fn begin(work: &mut Work, context: &mut Context<'_>) -> Next {
@@ -33,7 +35,11 @@ pub fn begin(work: &mut Work, context: &mut Context<'_>) -> Next {
     if !work.recursion_desired {
         return Next::Finish(referral_from_cache(work, context));
     }
-    let from = first_zone(work);
+    if is_renewal(work, context) && work.kind != StateKind::Revalidation {
+        let held = context.cache.answer(context.now, &work.current);
+        work.leeway = held.map_or(0, |answer| answer.ttl);
+    }
+    let from = first_zone(work, context);
     if let Some(zone) = prime::wanted(work, context, &from) {
         return prime::request(work, context, zone);
     }
@@ -52,7 +58,7 @@ fn may_use_cache(work: &Work, context: &Context<'_>) -> bool {
     if work.skip_cache || work.kind == StateKind::Prime {
         return false;
     }
-    if context.skip_cache && work.is_at_start() {
+    if is_renewal(work, context) {
         return false;
     }
     let upstream = forward::upstream_zone(
@@ -61,6 +67,11 @@ fn may_use_cache(work: &Work, context: &Context<'_>) -> bool {
         &work.failed_upstreams,
     );
     !upstream.is_some_and(|(_, zone)| zone.no_cache)
+}
+
+/// Whether the answer that the cache has to the state's own question is being replaced.
+fn is_renewal(work: &Work, context: &Context<'_>) -> bool {
+    context.skip_cache && work.is_at_start()
 }
 
 fn from_cache(work: &mut Work, context: &mut Context<'_>) -> Option<Next> {
@@ -128,9 +139,14 @@ fn referral_from_cache(work: &Work, context: &Context<'_>) -> Answer {
     answer
 }
 
-/// The name from which delegations are looked for upwards: DS lives at the parent's side (RFC 4035, 4.2).
-fn first_zone(work: &Work) -> Name {
-    if work.current.record_type == RecordType::DS {
+/// The name from which delegations are looked for upwards: DS lives at the parent's side (RFC 4035, 4.2),
+/// and a renewed NS RRset is asked for from the parent on, so that nobody stays with a zone that has moved.
+fn first_zone(work: &Work, context: &Context<'_>) -> Name {
+    let record_type = work.current.record_type;
+    let renewed = record_type == RecordType::NS
+        && is_renewal(work, context)
+        && work.kind != StateKind::Revalidation;
+    if record_type == RecordType::DS || renewed {
         work.current.name.parent().unwrap_or_else(Name::root)
     } else {
         work.current.name.clone()
@@ -153,9 +169,13 @@ pub fn closest(work: &Work, context: &Context<'_>, from: Name) -> Option<Delegat
         let cached = if work.kind == StateKind::Prime {
             None
         } else {
-            context
-                .cache
-                .delegation(context.now, &from, work.current.class)
+            // What does not outlive the answer that is renewed counts as expired already.
+            let leeway = Duration::from_secs(work.leeway.into());
+            let now = Now {
+                instant: context.now.instant.after(leeway),
+                ..context.now
+            };
+            context.cache.delegation(now, &from, work.current.class)
         };
         let cached = cached.filter(|ns| {
             upstream.is_none_or(|(_, zone)| {

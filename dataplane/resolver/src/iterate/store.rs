@@ -48,20 +48,35 @@ pub fn keep(work: &Work, context: &Context<'_>, mut rrset: Rrset, trust: Trust) 
     if no_cache || rrset.rdata.is_empty() {
         return Arc::new(rrset);
     }
+    let leeway = leeway(work, rrset.record_type);
     if !work.skip_cache {
         return context
             .cache
-            .store_rrset(context.now, settings, rrset, trust);
+            .renew_rrset(context.now, settings, rrset, trust, leeway);
     }
     // What is held may be what validation just refused.
     let held = context
         .cache
-        .store_rrset(context.now, settings, rrset.clone(), trust);
+        .renew_rrset(context.now, settings, rrset.clone(), trust, leeway);
     if held.rdata == rrset.rdata && held.signatures == rrset.signatures {
         held
     } else {
         Arc::new(rrset)
     }
+}
+
+/// How much of the life of what is held is passed over. A zone cannot prolong its own NS RRset, unless its
+/// parent has just confirmed it (ghost domains).
+fn leeway(work: &Work, record_type: RecordType) -> u32 {
+    let confirmed = || {
+        work.delegation
+            .as_ref()
+            .is_some_and(|delegation| delegation.by_referral)
+    };
+    if record_type == RecordType::NS && !confirmed() {
+        return 0;
+    }
+    work.leeway
 }
 
 /// Keeps several.

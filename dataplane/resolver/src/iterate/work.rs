@@ -76,6 +76,8 @@ pub struct Work {
     pub avoid: Vec<(Option<Name>, IpAddr)>,
     /// Whether cached answers are not used at all.
     pub skip_cache: bool,
+    /// While a cached answer is renewed: the seconds that it has left.
+    pub leeway: u32,
     /// Upstream zones that failed and are passed over.
     pub failed_upstreams: Vec<(Name, UpstreamKind)>,
     /// Zones that were primed, or could not be.
@@ -118,6 +120,7 @@ impl Work {
             referrals: 0,
             avoid: Vec::new(),
             skip_cache: false,
+            leeway: 0,
             failed_upstreams: Vec::new(),
             primed: Vec::new(),
             fallback: None,

@@ -36,7 +36,7 @@ impl<P: Program> Table<P> {
             return;
         }
         let stale = (rcode == ResponseCode::SERVFAIL && !waiters.is_empty())
-            .then(|| self.stale_answer(&state.key, &state.settings))
+            .then(|| self.stale_answer(&state.key, &state.settings, state.expired.as_deref()))
             .flatten();
         match stale {
             Some(stale) => {

@@ -184,9 +184,18 @@ impl<P: Program> Table<P> {
     }
 
     /// An expired answer to a question, if one may be served (RFC 8767).
-    pub(crate) fn stale_answer(&self, key: &QuestionKey, settings: &Settings) -> Option<Answer> {
+    ///
+    /// `expired` is what there was when the first waiter came: what was received since may have taken its place,
+    /// and still have come to nothing (it was bogus).
+    pub(crate) fn stale_answer(
+        &self,
+        key: &QuestionKey,
+        settings: &Settings,
+        expired: Option<&Answer>,
+    ) -> Option<Answer> {
         settings.cache.serve_stale?;
-        self.cache.stale(self.now, settings, key)
+        let held = self.cache.stale(self.now, settings, key);
+        held.or_else(|| expired.cloned())
     }
 
     /// Gives the waiters of a state an expired answer, if there is one; the state goes on behind.
@@ -198,7 +207,7 @@ impl<P: Program> Table<P> {
         let settings = Arc::clone(&state.settings);
         let key = state.key.clone();
         self.rearm(id);
-        let Some(answer) = self.stale_answer(&key, &settings) else {
+        let Some(answer) = self.stale_answer(&key, &settings, None) else {
             return;
         };
         let Some(state) = self.states.get_mut(id) else {
@@ -238,11 +247,11 @@ impl<P: Program> Table<P> {
         let Some(settled) = self.settle(waiter, Disposition::Answered) else {
             return;
         };
-        let (key, settings) = match self.states.get(id) {
-            Some(state) => (state.key.clone(), Arc::clone(&state.settings)),
-            None => return,
+        let Some(state) = self.states.get(id) else {
+            return;
         };
-        let stale = self.stale_answer(&key, &settings);
+        let settings = Arc::clone(&state.settings);
+        let stale = self.stale_answer(&state.key, &settings, None);
         let origin = stale.is_some().then_some(Origin::Stale);
         let failed = ExtendedError::NO_REACHABLE_AUTHORITY;
         let answer = stale.unwrap_or_else(|| Answer::empty(ResponseCode::SERVFAIL, Some(failed)));

@@ -124,6 +124,8 @@ pub(crate) struct MeshState<P> {
     /// When its first waiter came; never refreshed (CVE-2026-42534).
     pub(crate) first_wait: Option<Instant>,
     pub(crate) stale: Option<Instant>,
+    /// The expired answer that there was when its first waiter came (RFC 8767).
+    pub(crate) expired: Option<Box<Answer>>,
     pub(crate) expires: Instant,
     pub(crate) activations: u32,
     pub(crate) fetches_sent: u16,

@@ -308,6 +308,7 @@ impl<P: Program> Table<P> {
     fn note_wait(&mut self, id: StateId, waiter: Id<WaiterKind>) {
         let now = self.now.instant;
         let refreshed = self.mutated(Mutant::AgeIsRefreshed);
+        let expired = self.expired_answer(id);
         let Some(state) = self.states.get_mut(id) else {
             return;
         };
@@ -322,11 +323,21 @@ impl<P: Program> Table<P> {
         let stale = state.settings.cache.serve_stale;
         if let (None, Some(stale)) = (state.stale, stale) {
             state.stale = Some(now.after(stale.client_timeout));
+            state.expired = expired.map(Box::new);
         }
         let deadline = now.after(state.settings.mesh.total_time);
         self.waiter_timers.set(waiter, deadline);
         self.rearm(id);
         self.work += 1;
+    }
+
+    /// The expired answer to the question of a state that nobody has waited for yet.
+    fn expired_answer(&self, id: StateId) -> Option<Answer> {
+        let state = self.states.get(id)?;
+        if state.stale.is_some() {
+            return None;
+        }
+        self.stale_answer(&state.key, &state.settings, None)
     }
 
     /// A stream ended before its answer was written.

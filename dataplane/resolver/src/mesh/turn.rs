@@ -440,6 +440,7 @@ impl<P: Program> Table<P> {
             depth,
             first_wait: None,
             stale: None,
+            expired: None,
             expires,
             activations: 0,
             fetches_sent: 0,

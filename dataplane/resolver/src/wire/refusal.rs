@@ -16,7 +16,7 @@ use crate::wire::flags::{self, QUESTION_AT, put_header};
 /// The answer to a message that earns only a response code, made from its octets.
 ///
 /// `message` is what `parse_query` refused with `QueryError::Answered`: at least a header. Its question is repeated
-/// when there is exactly one, its OPT record is answered unless the message was not understood.
+/// when there is exactly one, and its OPT record is answered, unless the message was not understood.
 #[must_use]
 pub fn encode_error(message: &[u8], rcode: ResponseCode, settings: &Settings) -> Shaped {
     let mut out = BytesMut::with_capacity(64);
@@ -30,12 +30,13 @@ pub fn encode_error(message: &[u8], rcode: ResponseCode, settings: &Settings) ->
     let rest = message.get(QUESTION_AT..).unwrap_or_default();
     let question = name_length(rest)
         .and_then(|length| rest.split_at_checked(length + 4))
-        .filter(|_| field(2) == 1 && rcode != ResponseCode::NOTIMP);
+        .filter(|_| field(2) == 1)
+        .filter(|_| ![ResponseCode::NOTIMP, ResponseCode::FORMERR].contains(&rcode));
     if let Some((question, tail)) = question {
         out.put_slice(question);
         counts = [1, 0, 0, 0];
         let has_opt = tail.starts_with(&[0, 0, RecordType::OPT.0 as u8]);
-        if has_opt && rcode != ResponseCode::FORMERR {
+        if has_opt {
             let edns = ClientEdns {
                 // The DO bit stands in the seventh octet after the type's.
                 dnssec_ok: tail.get(7).is_some_and(|octet| octet & 0x80 != 0),
