@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+use weir_config::flush::{Flush, Flushed};
 use weir_config::push::{Applied, Push, PushCertificate, Rejected};
 use weir_config::unit::instant::UnixSeconds;
 use weir_config::{DataplaneConfig, Problem};
 use weir_resolver::cache::Cache;
+use weir_resolver::name::Name;
 use weir_resolver::settings::Settings;
 
 use crate::admin::push::Apply;
@@ -269,6 +271,20 @@ impl Apply for Control {
                 })
             }
         }
+    }
+
+    fn flush(&self, flush: &Flush) -> Result<Flushed, Problem> {
+        let problem = |message: String| Problem {
+            field: "name".to_owned(),
+            message,
+        };
+        if let Some(fault) = weir_config::name::fault(&flush.name) {
+            return Err(problem(fault.to_owned()));
+        }
+        let name = Name::from_text(&flush.name).map_err(|fault| problem(fault.to_string()))?;
+        let entries = self.cache.flush(&name, flush.subtree);
+        tracing::info!(%name, flush.subtree, entries, "cache flushed");
+        Ok(Flushed { entries })
     }
 
     fn state(&self) -> String {

@@ -22,6 +22,7 @@ pub mod digest;
 pub mod dnssec;
 mod document;
 pub mod drain;
+pub mod flush;
 pub mod listener;
 pub mod mesh;
 pub mod name;

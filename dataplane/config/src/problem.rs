@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::unit::{duration, size};
 
 /// One thing to change in a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The path of the field, such as `resolution.forwardZones[0].name`; empty for the whole
     /// document.

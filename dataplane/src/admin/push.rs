@@ -1,6 +1,6 @@
 //! Takes pushes: `PUT /config` over HTTP/2 and mutual TLS. Answers 200 with what is live, or 422
 //! with what to change; nothing that was live is lost by a document that is refused. `GET /state`
-//! says what is live.
+//! says what is live; `POST /flush` forgets a name, or all below it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,13 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, Request, Response, StatusCode};
 use rustls::ServerConfig;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use weir_config::Problem;
+use weir_config::flush::{Flush, Flushed};
 use weir_config::push::{Applied, Push, Rejected};
 
 /// Connections served at once; there is one operator.
@@ -32,6 +35,12 @@ pub trait Apply: Send + Sync + 'static {
     /// # Errors
     /// What to change; nothing has changed.
     fn apply(&self, push: Push) -> Result<Applied, Rejected>;
+
+    /// Forgets what is cached of a name.
+    ///
+    /// # Errors
+    /// When the name is none.
+    fn flush(&self, flush: &Flush) -> Result<Flushed, Problem>;
 
     /// What is live, as JSON.
     fn state(&self) -> String;
@@ -96,7 +105,8 @@ async fn exchange(
     let (status, body) = match (&parts.method, parts.uri.path()) {
         (&Method::PUT, "/config") => push(&body, target.as_ref()),
         (&Method::GET, "/state") => (StatusCode::OK, target.state()),
-        (_, "/config" | "/state") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
+        (&Method::POST, "/flush") => flush(&body, target.as_ref()),
+        (_, "/config" | "/state" | "/flush") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
         _ => (StatusCode::NOT_FOUND, String::new()),
     };
     answer(&mut respond, status, body);
@@ -117,7 +127,7 @@ async fn read(mut body: RecvStream) -> Result<Option<BytesMut>, h2::Error> {
 
 /// Reads a push and hands it over.
 fn push(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
-    let outcome = match read_push(body) {
+    let outcome = match read_json(body) {
         Ok(push) => target.apply(push),
         Err(problem) => Err(Rejected {
             revision: String::new(),
@@ -125,11 +135,20 @@ fn push(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
             message: problem.message,
         }),
     };
-    let (status, text) = match &outcome {
-        Ok(applied) => (StatusCode::OK, serde_json::to_string(applied)),
-        Err(rejected) => (
+    outcome_text(&outcome)
+}
+
+/// Reads which name is to be forgotten, and has it done.
+fn flush(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
+    outcome_text(&read_json(body).and_then(|wanted| target.flush(&wanted)))
+}
+
+fn outcome_text<T: Serialize, E: Serialize>(outcome: &Result<T, E>) -> (StatusCode, String) {
+    let (status, text) = match outcome {
+        Ok(done) => (StatusCode::OK, serde_json::to_string(done)),
+        Err(refused) => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            serde_json::to_string(rejected),
+            serde_json::to_string(refused),
         ),
     };
     // The documents have string keys only, so that writing them does not fail.
@@ -138,8 +157,8 @@ fn push(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
     })
 }
 
-/// A push of a form that this version does not know is refused with the path of the field.
-fn read_push(body: &[u8]) -> Result<Push, Problem> {
+/// A document of a form that this version does not know is refused with the path of the field.
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
         let path = fault.path().to_string();
@@ -161,5 +180,58 @@ fn answer(respond: &mut SendResponse<Bytes>, status: StatusCode, body: String) {
         && !body.is_empty()
     {
         let _ = send.send_data(body.into(), true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Forgets seven entries of every name but one.
+    struct Target;
+
+    impl Apply for Target {
+        fn apply(&self, push: Push) -> Result<Applied, Rejected> {
+            Err(Rejected {
+                revision: push.config.revision(),
+                field: String::new(),
+                message: String::new(),
+            })
+        }
+
+        fn flush(&self, flush: &Flush) -> Result<Flushed, Problem> {
+            if flush.name == ".." {
+                let (field, message) = ("name".to_owned(), "wrong".to_owned());
+                return Err(Problem { field, message });
+            }
+            Ok(Flushed {
+                entries: if flush.subtree { 7 } else { 1 },
+            })
+        }
+
+        fn state(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn a_flush_is_answered() {
+        let ask = |body: &str| flush(body.as_bytes(), &Target);
+        let (ok, wrong) = (StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY);
+        let all = ask(r#"{"name": "example.com", "subtree": true}"#);
+        assert_eq!(all, (ok, r#"{"entries":7}"#.to_owned()));
+        assert_eq!(ask(r#"{"name": "a"}"#).1, r#"{"entries":1}"#);
+        let refused = ask(r#"{"name": ".."}"#);
+        assert_eq!(
+            refused,
+            (wrong, r#"{"field":"name","message":"wrong"}"#.to_owned())
+        );
+        let unknown = ask(r#"{"name": "a", "depth": 2}"#);
+        assert!(
+            unknown.0 == wrong && unknown.1.contains("depth"),
+            "{unknown:?}"
+        );
     }
 }
