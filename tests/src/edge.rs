@@ -103,9 +103,6 @@ impl Edge {
     /// come up.
     pub fn launch(mut config: serde_json::Value) -> io::Result<Self> {
         let (port, metrics) = (free_port()?, free_port()?);
-        config["metrics"] = json!({ "address": format!("127.0.0.1:{metrics}") });
-        let config = config.to_string();
-        crate::closed_world::check(&config)?;
         let folder = std::env::temp_dir().join(format!("weir-edge-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
@@ -113,25 +110,20 @@ impl Edge {
         let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
         std::fs::write(&certificate, certified.cert.pem())?;
         std::fs::write(&key, certified.signing_key.serialize_pem())?;
-        let file = folder.join("config.json");
-        std::fs::write(&file, config)?;
         let address: SocketAddr = ([127, 0, 0, 1], port).into();
-        let program = crate::program("weir-dataplane")?
-            .to_string_lossy()
-            .into_owned();
-        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-        let (file, certificate, key) = (text(&file), text(&certificate), text(&key));
-        let listen = address.to_string();
-        let arguments = [
-            "--config",
-            &file,
-            "--listen",
-            &listen,
-            "--tls-cert",
-            &certificate,
-            "--tls-key",
-            &key,
-        ];
+        if config["listeners"].is_null() {
+            config["listeners"] = json!([{}]);
+        }
+        config["listeners"][0]["address"] = json!(address);
+        config["listeners"][0]["tls"] = json!({ "certificateFile": certificate, "keyFile": key });
+        config["metrics"] = json!({ "address": format!("127.0.0.1:{metrics}") });
+        let config = config.to_string();
+        crate::closed_world::check(&config)?;
+        let file = folder.join("config.json");
+        std::fs::write(&file, &config)?;
+        let program = crate::program("weir-dataplane")?;
+        let arguments = ["--config", &file.to_string_lossy()];
+        let program = program.to_string_lossy();
         let server = Server::start("weir", address, &program, &arguments, &folder.join("log"))?;
         Ok(Self {
             server,
@@ -144,6 +136,14 @@ impl Edge {
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("tls.crt")
+    }
+
+    /// The document that it was started with.
+    ///
+    /// # Errors
+    /// When its file is gone.
+    pub fn document(&self) -> io::Result<String> {
+        std::fs::read_to_string(self.folder.join("config.json"))
     }
 
     /// A folder that goes away with it, for what a test writes.

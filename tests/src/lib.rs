@@ -9,6 +9,7 @@ pub mod closed_world;
 pub mod cluster;
 pub mod edge;
 pub mod fuzz;
+pub mod held_upstream;
 pub mod raw_h2;
 pub mod replay;
 pub mod simulate;

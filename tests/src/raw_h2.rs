@@ -3,6 +3,7 @@
 //! Owns one TLS connection and writes whatever frames a test wants; reads frames only to learn how the
 //! server ends it. Never follows the protocol on its own: no SETTINGS ACK, no window updates.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,8 +55,30 @@ pub struct RawConnection {
     received: Vec<u8>,
     /// RST_STREAM frames that the server sent so far.
     pub resets: u32,
-    /// HEADERS frames that the server sent so far.
-    pub responses: u32,
+    /// What the server sent so far, by stream.
+    responses: BTreeMap<u32, Response>,
+    goaway: Option<u32>,
+}
+
+/// What came on one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response {
+    /// Whether the status is 200, once there is one.
+    pub ok: Option<bool>,
+    /// The octets of the body.
+    pub body: Vec<u8>,
+    /// Whether it is whole.
+    pub ended: bool,
+    /// The code that it was reset with.
+    pub reset: Option<u32>,
+}
+
+/// A frame that was read.
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
 }
 
 /// One frame in octets.
@@ -130,7 +153,8 @@ impl RawConnection {
             stream,
             received: Vec::new(),
             resets: 0,
-            responses: 0,
+            responses: BTreeMap::new(),
+            goaway: None,
         };
         let mut payload = Vec::new();
         for (identifier, value) in settings {
@@ -173,36 +197,134 @@ impl RawConnection {
     /// Reads until the server ends the connection, or the time is up.
     pub async fn end(&mut self, within: Duration) -> End {
         let deadline = tokio::time::Instant::now() + within;
-        let mut chunk = [0; 16_384];
         loop {
-            while let Some((kind, payload)) = self.take_frame() {
-                match kind {
-                    frame_type::GOAWAY => {
-                        let code = payload.get(4..8).and_then(|octets| octets.try_into().ok());
-                        return End::Goaway(code.map_or(0, u32::from_be_bytes));
-                    }
-                    frame_type::RST_STREAM => self.resets += 1,
-                    frame_type::HEADERS => self.responses += 1,
-                    _ => {}
-                }
+            if let Some(code) = self.goaway {
+                return End::Goaway(code);
             }
-            match tokio::time::timeout_at(deadline, self.stream.read(&mut chunk)).await {
+            match tokio::time::timeout_at(deadline, self.read()).await {
                 Err(_) => return End::Open,
-                Ok(Err(_) | Ok(0)) => return End::Closed,
-                Ok(Ok(length)) => self
-                    .received
-                    .extend_from_slice(chunk.get(..length).unwrap_or_default()),
+                Ok(Err(_)) => return End::Closed,
+                Ok(Ok(())) => {}
             }
         }
     }
 
-    fn take_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+    /// Reads until `enough` is true of what came on a stream.
+    ///
+    /// # Errors
+    /// When the connection ends or the time is up first; what came is in the message.
+    pub async fn response(
+        &mut self,
+        stream: u32,
+        within: Duration,
+        enough: fn(&Response) -> bool,
+    ) -> io::Result<Response> {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let seen = self.responses.entry(stream).or_default();
+            if enough(seen) {
+                return Ok(seen.clone());
+            }
+            let seen = format!("stream {stream} has {seen:?}, GOAWAY {:?}", self.goaway);
+            match tokio::time::timeout_at(deadline, self.read()).await {
+                Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, seen)),
+                Ok(Err(error)) => {
+                    return Err(io::Error::new(error.kind(), format!("{error}: {seen}")));
+                }
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Closes TLS in order (RFC 8446, 6.1), and with it the sending half of TCP.
+    ///
+    /// # Errors
+    /// When the server was faster.
+    pub async fn close_notify(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
+    /// Ends TCP with RST.
+    ///
+    /// # Errors
+    /// When the socket does not take the option.
+    pub fn abort(self) -> io::Result<()> {
+        self.stream.get_ref().0.set_zero_linger()
+    }
+
+    /// Reads once and takes the frames that are whole.
+    async fn read(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 16_384];
+        // What came while something was sent has not been looked at.
+        let length = if self.has_frame() {
+            0
+        } else {
+            match self.stream.read(&mut chunk).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => length,
+            }
+        };
+        self.received
+            .extend_from_slice(chunk.get(..length).unwrap_or_default());
+        while let Some(frame) = self.take_frame() {
+            self.note(frame);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, frame: Frame) {
+        let code = |at: usize| {
+            let octets = frame.payload.get(at..at + 4)?.try_into().ok()?;
+            Some(u32::from_be_bytes(octets))
+        };
+        if frame.kind == frame_type::GOAWAY {
+            self.goaway = Some(code(4).unwrap_or_default());
+            return;
+        }
+        if frame.stream == 0 {
+            return;
+        }
+        let response = self.responses.entry(frame.stream).or_default();
+        match frame.kind {
+            frame_type::RST_STREAM => {
+                self.resets += 1;
+                response.reset = Some(code(0).unwrap_or_default());
+            }
+            // The status comes first; 200 is the eighth of the static table (RFC 7541, A).
+            frame_type::HEADERS => {
+                response.ok = response
+                    .ok
+                    .or_else(|| frame.payload.first().map(|octet| *octet == 0x88));
+            }
+            frame_type::DATA => response.body.extend_from_slice(&frame.payload),
+            _ => return,
+        }
+        response.ended |= frame.kind != frame_type::RST_STREAM && frame.flags & END_STREAM != 0;
+    }
+
+    fn has_frame(&self) -> bool {
+        let head = self.received.get(..9);
+        head.is_some_and(|head| self.received.len() >= 9 + length(head))
+    }
+
+    fn take_frame(&mut self) -> Option<Frame> {
         let head: [u8; 9] = self.received.get(..9)?.try_into().ok()?;
-        let length = usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).ok()?;
+        let length = length(&head);
         let payload = self.received.get(9..9 + length)?.to_vec();
         self.received.drain(..9 + length);
-        Some((head[3], payload))
+        Some(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]),
+            payload,
+        })
     }
+}
+
+/// The length of a frame's payload, from its head.
+fn length(head: &[u8]) -> usize {
+    let octets = head.iter().take(3);
+    octets.fold(0, |sum, octet| sum << 8 | usize::from(*octet))
 }
 
 #[cfg(test)]

@@ -82,6 +82,23 @@ impl Server {
         }
     }
 
+    /// Asks the server to end, as Kubernetes does.
+    ///
+    /// # Errors
+    /// When no signal can be sent.
+    pub fn terminate(&self) -> io::Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").arg(pid).status().map(drop)
+    }
+
+    /// How the server ended, if it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self) -> io::Result<Option<std::process::ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// What the server and its children have used.
     ///
     /// # Errors
