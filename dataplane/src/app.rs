@@ -13,8 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use weir_config::listener::{Listener, ListenerProtocol};
 use weir_config::{DataplaneConfig, Problem};
+use weir_resolver::answer::Answer;
 use weir_resolver::cache::Cache;
 use weir_resolver::infra::Infra;
+use weir_resolver::name::Name;
 use weir_resolver::settings::Settings;
 
 use crate::admin::health::{self, Health};
@@ -265,7 +267,10 @@ async fn serve(
         })?);
     }
     drop(records);
+    let (probes, probed) = mpsc::unbounded_channel();
     let control = Control::new(Parts {
+        folder: options.folder,
+        probes,
         config: options.config,
         settings,
         overrides: options.overrides,
@@ -279,6 +284,7 @@ async fn serve(
     control.note_certificate();
     start_admin(&config, &control).await?;
     health.set_ready(true);
+    tokio::spawn(track(Arc::clone(&control), probed));
     follow(
         options.file,
         files,
@@ -408,6 +414,20 @@ async fn follow(
         if workers.iter().any(Worker::has_ended) && health.is_live() {
             tracing::error!("a worker has ended; the process asks to be started again");
             health.fail();
+        }
+    }
+}
+
+/// Hands on what was seen of tracked trust anchors, and looks whether more are due.
+async fn track(control: Arc<Control>, mut probed: mpsc::UnboundedReceiver<(Name, Arc<Answer>)>) {
+    let mut tick = tokio::time::interval(FILES_INTERVAL);
+    loop {
+        tokio::select! {
+            seen = probed.recv() => match seen {
+                Some((zone, answer)) => control.probed(&zone, &answer),
+                None => return,
+            },
+            _ = tick.tick() => control.probe_due(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `Control`: what is live in this process, and the one way to change it. A document is checked
 //! whole before anything changes; then every worker goes by it, and what was live before is gone.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,14 +10,17 @@ use weir_config::flush::{Flush, Flushed};
 use weir_config::push::{Applied, Push, PushCertificate, Rejected};
 use weir_config::unit::instant::UnixSeconds;
 use weir_config::{DataplaneConfig, Problem};
+use weir_resolver::answer::Answer;
 use weir_resolver::cache::Cache;
 use weir_resolver::name::Name;
-use weir_resolver::settings::Settings;
+use weir_resolver::settings::{DnssecMode, Settings};
+use weir_resolver::tracking::zone::Probed;
 
 use crate::admin::push::Apply;
+use crate::anchors::Anchors;
 use crate::certificate::{CertificateStore, ServingKey};
 use crate::clock::Clock;
-use crate::driver::Command;
+use crate::driver::{Command, ProbeSender};
 use crate::edge::Edge;
 use crate::listener::ListenerState;
 use crate::overrides::Overrides;
@@ -33,6 +37,8 @@ struct Live {
     config: DataplaneConfig,
     settings: Arc<Settings>,
     pushed: Vec<String>,
+    /// The tracked trust anchors; none when they are fixed.
+    anchors: Option<Anchors>,
 }
 
 /// What is live, and the way to change it.
@@ -45,6 +51,8 @@ pub struct Control {
     cache: Arc<Cache>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    folder: PathBuf,
+    probes: ProbeSender,
 }
 
 /// What a control is made of.
@@ -67,6 +75,10 @@ pub struct Parts {
     pub clock: Clock,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Where the state of tracked trust anchors is kept.
+    pub folder: PathBuf,
+    /// The way of looked-at keys to `Control::probed`.
+    pub probes: ProbeSender,
 }
 
 impl Control {
@@ -83,13 +95,16 @@ impl Control {
             cache,
             clock,
             metrics,
+            folder,
+            probes,
         } = parts;
         let live = Mutex::new(Live {
             config,
             settings,
             pushed: Vec::new(),
+            anchors: None,
         });
-        Arc::new(Self {
+        let control = Arc::new(Self {
             live,
             overrides,
             commands,
@@ -98,7 +113,104 @@ impl Control {
             cache,
             clock,
             metrics,
-        })
+            folder,
+            probes,
+        });
+        control.track();
+        control
+    }
+
+    /// Takes up the state of tracked trust anchors that an earlier process left.
+    fn track(&self) {
+        let mut live = self.lock();
+        let fresh = Settings::clone(&live.settings);
+        let tracked = self.tracked(&mut live, fresh);
+        if tracked.dnssec.trust_anchors != live.settings.dnssec.trust_anchors {
+            self.go_by(&mut live, tracked);
+        }
+    }
+
+    /// The settings with the trust anchors in force in place of the configured ones.
+    fn tracked(&self, live: &mut Live, mut fresh: Settings) -> Settings {
+        let config = self.overrides.over(live.config.clone());
+        let configured = core::mem::take(&mut fresh.dnssec.trust_anchors);
+        if !config.dnssec.track_trust_anchors || fresh.dnssec.mode == DnssecMode::Off {
+            live.anchors = None;
+            fresh.dnssec.trust_anchors = configured;
+        } else {
+            let mut anchors = live
+                .anchors
+                .take()
+                .unwrap_or_else(|| Anchors::open(configured.clone(), &self.folder));
+            anchors.replace(configured);
+            fresh.dnssec.trust_anchors = anchors.in_force();
+            live.anchors = Some(anchors);
+        }
+        self.measure_anchors(live);
+        fresh
+    }
+
+    fn measure_anchors(&self, live: &Live) {
+        let counts = live
+            .anchors
+            .as_ref()
+            .map(Anchors::counts)
+            .unwrap_or_default();
+        for (gauge, count) in self.metrics.trust_anchor_keys.iter().zip(counts) {
+            gauge.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes settings live that differ in nothing but the trust anchors.
+    fn go_by(&self, live: &mut Live, mut fresh: Settings) {
+        fresh.epoch = live.settings.epoch.wrapping_add(1);
+        let fresh = Arc::new(fresh);
+        let traces = self.traces.borrow().clone();
+        for worker in &self.commands {
+            // A worker that has ended needs no settings.
+            let _ = worker.send(Command::Replace(Arc::clone(&fresh), traces.clone()));
+        }
+        self.cache
+            .settings_changed(self.clock.now(), &live.settings, &fresh);
+        live.settings = fresh;
+    }
+
+    /// Has the first worker look at the keys of tracked zones that are due.
+    pub fn probe_due(&self) {
+        let mut live = self.lock();
+        let due = live
+            .anchors
+            .as_mut()
+            .map(|anchors| anchors.due(self.clock.now()));
+        for zone in due.unwrap_or_default() {
+            if let Some(worker) = self.commands.first() {
+                // A worker that has ended ends the process.
+                let _ = worker.send(Command::Probe(zone, self.probes.clone()));
+            }
+        }
+    }
+
+    /// Takes the keys of a tracked zone into account.
+    pub fn probed(&self, zone: &Name, answer: &Answer) {
+        let mut live = self.lock();
+        let settings = Arc::clone(&live.settings);
+        let Some(anchors) = live.anchors.as_mut() else {
+            return;
+        };
+        let Some(observed) = anchors.observe(zone, answer, &settings, self.clock.now()) else {
+            return;
+        };
+        let counter = match observed.probed {
+            Probed::Verified | Probed::Deleted => &self.metrics.trust_anchor_probes[0],
+            Probed::Failed => &self.metrics.trust_anchor_probes[1],
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if observed.anchors_changed {
+            let mut fresh = Settings::clone(&settings);
+            fresh.dnssec.trust_anchors = anchors.in_force();
+            self.go_by(&mut live, fresh);
+        }
+        self.measure_anchors(&live);
     }
 
     /// Takes a document from a file, unless a push has gone past it. Returns whether it is live.
@@ -186,7 +298,9 @@ impl Control {
         }
         let workers = u16::try_from(self.commands.len()).unwrap_or(u16::MAX);
         let epoch = live.settings.epoch.wrapping_add(1);
-        let fresh = Arc::new(settings::translate(&effective, epoch, workers)?);
+        let fresh = settings::translate(&effective, epoch, workers)?;
+        live.config = config;
+        let fresh = Arc::new(self.tracked(live, fresh));
         // Nothing can fail from here on.
         for ((state, _), listener) in self.listeners.iter().zip(&effective.listeners) {
             state.edge.store(Arc::new(Edge::from(listener)));
@@ -201,7 +315,6 @@ impl Control {
         self.cache
             .settings_changed(self.clock.now(), &live.settings, &fresh);
         live.settings = fresh;
-        live.config = config;
         Ok(())
     }
 
@@ -302,6 +415,7 @@ impl Apply for Control {
             "meshStates": sum(|worker| worker.mesh_states.get()),
             "meshWaiters": sum(|worker| worker.mesh_waiters.get()),
             "meshFetches": sum(|worker| worker.mesh_fetches.get()),
+            "trustAnchors": live.anchors.as_ref().map(Anchors::describe),
             "config": live.config,
         })
         .to_string()

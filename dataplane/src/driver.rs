@@ -15,11 +15,13 @@ use std::task::{Context, Poll};
 use tokio::time::Sleep;
 use weir_config::telemetry::Traces;
 use weir_resolver::action::Action;
+use weir_resolver::answer::Answer;
 use weir_resolver::event::Event;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
 use weir_resolver::local::LocalZones;
 use weir_resolver::mesh::Mesh;
+use weir_resolver::name::Name;
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
 use weir_resolver::settings::Settings;
@@ -37,6 +39,9 @@ const IN_MESH: usize = 1;
 const LATE_CONNECTION: usize = 1;
 const LATE_REPLY: usize = 2;
 
+/// The way of looked-at keys back to who tracks them.
+pub type ProbeSender = tokio::sync::mpsc::UnboundedSender<(Name, Arc<Answer>)>;
+
 /// What the worker asks of its driver from outside the thread.
 #[derive(Debug)]
 pub enum Command {
@@ -47,6 +52,8 @@ pub enum Command {
         /// When everything has ended.
         by: std::time::Instant,
     },
+    /// Look at the keys of a tracked trust anchor's zone, and tell of them there.
+    Probe(Name, ProbeSender),
     /// End every connection now.
     Abort,
     /// End the worker.
@@ -75,6 +82,7 @@ pub struct Driver {
     /// The mesh asked for a turn of input and output.
     yielded: bool,
     ending: Ending,
+    probes: Option<ProbeSender>,
     drain: Option<std::time::Instant>,
 }
 
@@ -100,6 +108,7 @@ impl Driver {
             sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             yielded: false,
             ending: Ending::None,
+            probes: None,
             drain: None,
         }
     }
@@ -163,6 +172,10 @@ impl Driver {
                     by: self.worker.clock.instant(by),
                 });
                 self.end_connections();
+            }
+            Command::Probe(zone, sender) => {
+                self.probes = Some(sender);
+                self.handle(Event::Probe { zone });
             }
             // Seen before it comes here.
             Command::Stop => {}
@@ -334,6 +347,13 @@ impl Driver {
             },
             Action::Fetch(fetch) => self.upstream.send(fetch),
             Action::Cancel(fetch) => self.upstream.cancel(fetch),
+            Action::Probed { zone, answer } => {
+                // Who tracks anchors ends with the process.
+                let _ = self
+                    .probes
+                    .as_ref()
+                    .map(|probes| probes.send((zone, answer)));
+            }
             Action::Trace(change) => {
                 self.worker.recorder.record(Record::State {
                     worker: own,

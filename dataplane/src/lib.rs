@@ -2,6 +2,7 @@
 //! everything about the DNS and knows nothing of these.
 
 pub mod admin;
+pub mod anchors;
 pub mod app;
 pub mod certificate;
 pub mod clock;

@@ -249,7 +249,7 @@ impl Play {
                     Action::Fetch(fetch) => self.fetches.push((fetch.fetch, fetch.message)),
                     Action::Cancel(fetch) => self.fetches.retain(|(open, _)| *open != fetch),
                     Action::Yield => yielded = true,
-                    Action::Refuse { .. } | Action::Trace(_) => {}
+                    Action::Refuse { .. } | Action::Probed { .. } | Action::Trace(_) => {}
                 }
             }
             if let Err(violation) = self.mesh.check() {

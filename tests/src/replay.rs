@@ -10,6 +10,7 @@
 //! fails as timed out once nothing else can happen, and is noted, since another resolver may ask what
 //! the author of a scenario did not foresee.
 
+pub mod anchor_file;
 pub mod config;
 pub mod config_text;
 pub mod deckard_config;

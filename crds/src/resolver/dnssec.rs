@@ -18,6 +18,10 @@ pub struct DnssecSpec {
     /// The keys that validation starts from. Default `builtIn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_anchors: Option<TrustAnchorsSpec>,
+    /// Whether trust anchors follow the keys of their zones (RFC 5011). Default true.
+    /// Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track_trust_anchors: Option<bool>,
     /// Zones whose answers are taken as insecure, whatever their signatures (RFC 7646). Default
     /// none. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]

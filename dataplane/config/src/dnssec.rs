@@ -17,6 +17,8 @@ pub struct Dnssec {
     pub mode: DnssecMode,
     /// The keys that validation starts from.
     pub trust_anchors: TrustAnchors,
+    /// Whether trust anchors follow the keys of their zones (RFC 5011). Default true.
+    pub track_trust_anchors: bool,
     /// Zones whose answers are taken as insecure, whatever their signatures (RFC 7646).
     pub negative_trust_anchors: Vec<NegativeTrustAnchor>,
     /// Whether cached NSEC and NSEC3 records answer for other names (RFC 8198). Default true.
@@ -30,6 +32,7 @@ impl Default for Dnssec {
         Self {
             mode: DnssecMode::default(),
             trust_anchors: TrustAnchors::default(),
+            track_trust_anchors: true,
             negative_trust_anchors: Vec::new(),
             aggressive_nsec: true,
             limits: DnssecLimits::default(),

@@ -1,8 +1,11 @@
 //! Everything that a mesh can ask for. Effects are data: performing one cannot re-enter the mesh.
 
-use crate::answer::Shaped;
+use std::sync::Arc;
+
+use crate::answer::{Answer, Shaped};
 use crate::fetch::Fetch;
 use crate::key::{FetchId, StreamKey};
+use crate::name::Name;
 use crate::trace::StateChange;
 
 /// Why a stream gets no DNS answer.
@@ -49,6 +52,13 @@ pub enum Action {
     Fetch(Fetch),
     /// Nobody waits for this fetch any more.
     Cancel(FetchId),
+    /// The answer to the DNSKEY question of `Event::Probe`, not validated: for `tracking::Tracking`.
+    Probed {
+        /// The zone.
+        zone: Name,
+        /// What its servers said; SERVFAIL when none could be asked.
+        answer: Arc<Answer>,
+    },
     /// Something that a trace records.
     Trace(StateChange),
     /// There is more to do: perform one turn of input and output, then send `Event::Resume`.

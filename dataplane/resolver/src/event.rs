@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::fetch::FetchFailure;
 use crate::key::{ConnectionId, FetchId, Identity, StreamKey};
+use crate::name::Name;
 use crate::question::Query;
 use crate::settings::Settings;
 use crate::time::Instant;
@@ -74,6 +75,11 @@ pub enum Event {
     Prefetch {
         /// The query that hit it.
         query: Query,
+    },
+    /// The keys of a tracked trust anchor's zone are to be looked at; `Action::Probed` tells of them.
+    Probe {
+        /// The zone.
+        zone: Name,
     },
     /// A server replied.
     Reply {

@@ -35,6 +35,7 @@ mod scenario;
 pub mod settings;
 pub mod time;
 pub mod trace;
+pub mod tracking;
 pub mod trust_anchor;
 pub mod validate;
 pub mod wire;

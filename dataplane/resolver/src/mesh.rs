@@ -120,6 +120,7 @@ impl<P: Program> Mesh<P> {
             Event::StreamClosed { stream, cause } => table.close_stream(stream, cause),
             Event::AnswerWritten { stream } => table.answer_written(stream),
             Event::Prefetch { query } => table.prefetch(&query),
+            Event::Probe { zone } => table.probe(zone),
             Event::Reply { fetch, message } => {
                 self.end_fetch(fetch, |plan, sent| Message::Reply {
                     plan,

@@ -35,6 +35,8 @@ pub enum StateKind {
     Prefetch,
     /// A stale answer was served and is renewed behind (RFC 8767).
     Refresh,
+    /// The keys of a trust anchor's zone are looked at (RFC 5011, 2.3). Who tracks them validates.
+    Probe,
 }
 
 impl StateKind {

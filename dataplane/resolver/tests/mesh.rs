@@ -185,7 +185,7 @@ impl Bench {
                     self.cancelled += 1;
                     self.open.remove(&fetch);
                 }
-                Action::Trace(_) => {}
+                Action::Probed { .. } | Action::Trace(_) => {}
                 Action::Yield => self.yields += 1,
             }
         }

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
+use weir_resolver::tracking::key::KeyState;
 
 pub use super::label::*;
 
@@ -54,6 +55,10 @@ pub struct Metrics {
     pub config_rejected: AtomicU64,
     /// When the served certificate ends, in seconds since 1970.
     pub certificate_not_after: AtomicI64,
+    /// Keys of tracked trust anchors, in the order of `KeyState::ALL`.
+    pub trust_anchor_keys: [AtomicU64; 4],
+    /// Probes of tracked trust anchors that were verified, and that failed.
+    pub trust_anchor_probes: [AtomicU64; 2],
     /// Spans that were dropped because the exporter's queue was full.
     pub spans_dropped: AtomicU64,
     /// Octets that the cache holds.
@@ -345,6 +350,28 @@ impl Writer<'_, '_> {
         )
     }
 
+    fn trust_anchors(&mut self) -> Encoded {
+        let mut keys = self.encoder.encode_descriptor(
+            "weir_trust_anchor_keys",
+            "Keys of tracked trust anchors, by state (RFC 5011).",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (state, count) in KeyState::ALL.iter().zip(&self.metrics.trust_anchor_keys) {
+            keys.encode_family(&[("state", state.label())])?
+                .encode_gauge(&(count.load(Ordering::Relaxed) as i64))?;
+        }
+        let [verified, failed] = &self.metrics.trust_anchor_probes;
+        self.family(
+            "weir_trust_anchor_probes",
+            "Probes of tracked trust anchors, by result.",
+            [
+                ([("result", "verified")], verified.load(Ordering::Relaxed)),
+                ([("result", "failed")], failed.load(Ordering::Relaxed)),
+            ],
+        )
+    }
+
     fn process(&mut self) -> Encoded {
         self.row(
             "weir_panics",
@@ -372,6 +399,7 @@ impl Writer<'_, '_> {
             "When the served certificate ends.",
             self.metrics.certificate_not_after.load(Ordering::Relaxed),
         )?;
+        self.trust_anchors()?;
         self.counter(
             "weir_telemetry_spans_dropped",
             "Spans dropped because the exporter did not keep up.",

@@ -284,6 +284,7 @@ const fn kind_text(kind: StateKind) -> &'static str {
         StateKind::Revalidation => "revalidation",
         StateKind::Prefetch => "prefetch",
         StateKind::Refresh => "refresh",
+        StateKind::Probe => "probe",
     }
 }
 

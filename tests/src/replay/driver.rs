@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use weir_resolver::access;
 use weir_resolver::action::Action;
-use weir_resolver::answer::ResponseCode;
+use weir_resolver::answer::{Answer, ResponseCode};
 use weir_resolver::cache::Cache;
 use weir_resolver::event::Event;
 use weir_resolver::fetch::{Fetch, FetchFailure, Transport};
@@ -21,11 +21,12 @@ use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::local::LocalZones;
 use weir_resolver::mesh::Mesh;
-use weir_resolver::name::NAME_MAX;
+use weir_resolver::name::{NAME_MAX, Name};
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
-use weir_resolver::settings::Settings;
+use weir_resolver::settings::{Settings, TrustAnchor};
 use weir_resolver::time::{Instant, Now, UnixTime};
+use weir_resolver::tracking::Tracking;
 use weir_resolver::wire::{self, QueryError, QueryView};
 
 use crate::replay::describe::{message_text, question_text};
@@ -70,6 +71,9 @@ pub struct Driver {
     cache: Arc<Cache>,
     infra: Arc<Infra>,
     settings: Arc<Settings>,
+    /// The trust anchors that no file tracks.
+    fixed: Vec<TrustAnchor>,
+    tracking: Option<Tracking>,
     local: LocalZones,
     start: UnixTime,
     elapsed: Duration,
@@ -94,7 +98,11 @@ pub struct DriverError(pub String);
 impl Driver {
     /// A core with empty caches.
     #[must_use]
-    pub fn new(settings: Settings, start: UnixTime) -> Self {
+    pub fn new(mut settings: Settings, start: UnixTime, tracking: Option<Tracking>) -> Self {
+        let fixed = settings.dnssec.trust_anchors.clone();
+        if let Some(tracking) = &tracking {
+            settings.dnssec.trust_anchors.extend(tracking.anchors());
+        }
         let settings = Arc::new(settings);
         let cache = Arc::new(Cache::new(settings.cache.size, [1, 2]));
         let infra = Arc::new(Infra::default());
@@ -109,6 +117,8 @@ impl Driver {
             infra,
             local: LocalZones::new(&settings),
             settings,
+            fixed,
+            tracking,
             start,
             elapsed: Duration::ZERO,
             clients: BTreeMap::new(),
@@ -141,9 +151,12 @@ impl Driver {
     /// Whole seconds until the core wants to be woken, 0 when it does not.
     #[must_use]
     pub fn timeout(&self) -> u64 {
-        self.mesh
-            .poll_timeout()
-            .map_or(0, |(at, _)| at.since(self.now().instant).as_secs())
+        let now = self.now();
+        let mesh = self.mesh.poll_timeout();
+        let mesh = mesh.map(|(at, _)| at.since(now.instant).as_secs());
+        let probe = self.tracking.as_ref().and_then(Tracking::next_probe);
+        let probe = probe.map(|at| at.saturating_sub(now.unix.0));
+        mesh.into_iter().chain(probe).min().unwrap_or(0)
     }
 
     /// The caches, for steps that change them.
@@ -162,6 +175,12 @@ impl Driver {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The tracked trust anchors.
+    #[must_use]
+    pub const fn tracking(&self) -> Option<&Tracking> {
+        self.tracking.as_ref()
     }
 
     /// A client asks.
@@ -320,7 +339,12 @@ impl Driver {
 
     fn run_due(&mut self) -> Result<(), DriverError> {
         for _ in 0..TURNS_MAX {
-            let now = self.now().instant;
+            let now = self.now();
+            let due = self.tracking.as_mut().map(|tracking| tracking.due(now));
+            for zone in due.unwrap_or_default() {
+                self.dispatch(Event::Probe { zone })?;
+            }
+            let now = now.instant;
             match self.mesh.poll_timeout() {
                 Some((at, _)) if at <= now => self.dispatch(Event::Timeout)?,
                 _ => return Ok(()),
@@ -365,8 +389,27 @@ impl Driver {
             Action::Cancel(fetch) => {
                 self.take(fetch);
             }
+            Action::Probed { zone, answer } => self.observe(&zone, &answer, events),
             Action::Trace(_) => {}
             Action::Yield => events.push_back(Event::Resume),
+        }
+    }
+
+    /// What was seen of a tracked zone may change the trust anchors in force.
+    fn observe(&mut self, zone: &Name, answer: &Answer, events: &mut VecDeque<Event>) {
+        let now = self.now();
+        let Some(tracking) = &mut self.tracking else {
+            return;
+        };
+        let observed = tracking.observe(zone, answer, &self.settings, now);
+        self.log.push(format!("  probe of {zone}: {observed:?}"));
+        if observed.is_some_and(|observed| observed.anchors_changed) {
+            let mut settings = Settings::clone(&self.settings);
+            settings.epoch += 1;
+            settings.dnssec.trust_anchors.clone_from(&self.fixed);
+            settings.dnssec.trust_anchors.extend(tracking.anchors());
+            self.settings = Arc::new(settings);
+            events.push_back(Event::Replace(Arc::clone(&self.settings)));
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use weir_resolver::fetch::FetchFailure;
 use weir_resolver::key::FetchId;
 
+use crate::replay::anchor_file;
 use crate::replay::config::Config;
 use crate::replay::describe::question_text;
 use crate::replay::driver::{Driver, DriverError, Outstanding};
@@ -32,10 +33,12 @@ pub fn run(
     comparison: Comparison,
     log: &mut Vec<String>,
 ) -> Result<Vec<String>, String> {
+    let mut config = config.clone();
+    let tracking = anchor_file::tracking(&mut config)?;
     let mut run = Run {
         scenario,
         comparison,
-        driver: Driver::new(config.settings.clone(), config.start),
+        driver: Driver::new(config.settings, config.start, tracking),
         next: 0,
         macros: Macros::default(),
         notes: Vec::new(),
@@ -238,6 +241,14 @@ impl<'a> Run<'a> {
                 let value = self.macros.expand(expression)?;
                 self.macros.variables.insert(variable.clone(), value);
                 Ok(())
+            }
+            StepKind::CheckAutotrust { lines, .. } => {
+                let lines: Result<Vec<String>, String> =
+                    lines.iter().map(|line| self.macros.expand(line)).collect();
+                match self.driver.tracking() {
+                    Some(tracking) => anchor_file::check(&lines?, tracking),
+                    None => Err("no trust anchor is tracked".to_owned()),
+                }
             }
             _ => state_steps::execute(&self.driver, kind, &mut self.notes),
         }

@@ -30,7 +30,7 @@ pub fn run(
     let mut run = Run {
         scenario,
         comparison,
-        driver: Driver::new(config.settings.clone(), config.start),
+        driver: Driver::new(config.settings.clone(), config.start, None),
         last: None,
         used: BTreeSet::new(),
         notes: Vec::new(),

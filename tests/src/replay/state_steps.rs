@@ -41,10 +41,6 @@ pub(crate) fn execute(
             notes.push(format!("the zone file {id} is not compared"));
             Ok(())
         }
-        StepKind::CheckAutotrust { id, .. } => {
-            notes.push(format!("the trust anchor file {id} is not compared"));
-            Ok(())
-        }
         _ => Ok(()),
     }
 }

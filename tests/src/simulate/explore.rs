@@ -160,6 +160,7 @@ impl Scope {
                 Action::Cancel(gone) => self.open.retain(|(fetch, _)| *fetch != gone),
                 Action::Answer { .. }
                 | Action::Refuse { .. }
+                | Action::Probed { .. }
                 | Action::Trace(_)
                 | Action::Yield => {}
             }

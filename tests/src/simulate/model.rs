@@ -130,7 +130,7 @@ impl Model {
                 .then_some(())
                 .ok_or("C5: a fetch was cancelled that was not open"),
             Action::Trace(change) => self.traced(change),
-            Action::Yield => Ok(()),
+            Action::Probed { .. } | Action::Yield => Ok(()),
         }
     }
 

@@ -194,6 +194,7 @@ impl World {
                 Action::Cancel(fetch) => self.network.cancel(&mut self.draw, fetch),
                 Action::Yield => self.yielded = true,
                 Action::Answer { .. } | Action::Refuse { .. } | Action::Trace(_) => {}
+                Action::Probed { .. } => {}
             }
         }
         if !timed_out
@@ -216,10 +217,9 @@ impl World {
             Action::Fetch(fetch) => (3, fetch.fetch.number()),
             Action::Cancel(fetch) => (4, fetch.number()),
             Action::Trace(change) => (5, change.state.number()),
-            Action::Yield => (6, 0),
+            Action::Yield | Action::Probed { .. } => (6, 0),
         };
-        self.hash.add(kind);
-        self.hash.add(value);
+        [kind, value].iter().for_each(|each| self.hash.add(*each));
     }
 
     fn number(&mut self) -> u8 {

@@ -15,6 +15,7 @@ use crate::mesh::state::{FetchRecord, MeshState, Message};
 use crate::mesh::table::Table;
 use crate::mesh::waiter::WaiterKind;
 use crate::program::Program;
+use crate::question::StateKind;
 use crate::trace::{Change, FetchEnd, StateChange, StateEnd};
 
 impl<P: Program> Table<P> {
@@ -51,6 +52,12 @@ impl<P: Program> Table<P> {
                     None,
                 );
             }
+        }
+        if state.kind == StateKind::Probe {
+            self.actions.push_back(Action::Probed {
+                zone: state.key.question.name.clone(),
+                answer: Arc::clone(&answer),
+            });
         }
         self.tell_supers(&mut state, &answer);
         self.trace_ended(id, &state, end, rcode);

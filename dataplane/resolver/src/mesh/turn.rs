@@ -21,9 +21,11 @@ use crate::mesh::state::{
     Background, BudgetKind, BudgetRecord, FetchRecord, Lane, MeshState, Message,
 };
 use crate::mesh::table::{KeyFlags, Table};
+use crate::name::Name;
 use crate::outcome::{Outcome, Request};
 use crate::program::Program;
 use crate::question::{Question, StateKind};
+use crate::rrset::{Class, RecordType};
 use crate::settings::Settings;
 use crate::trace::{Change, StateEnd};
 use crate::wire;
@@ -103,7 +105,10 @@ impl<P: Program> Table<P> {
             pressure,
             skip_cache: matches!(
                 state.kind,
-                StateKind::Prefetch | StateKind::Refresh | StateKind::Revalidation
+                StateKind::Prefetch
+                    | StateKind::Refresh
+                    | StateKind::Revalidation
+                    | StateKind::Probe
             ),
             requests: &mut requests,
         };
@@ -399,6 +404,25 @@ impl<P: Program> Table<P> {
         }) {
             self.enter_lane(id);
         }
+    }
+
+    /// Looks at the keys of a tracked trust anchor's zone, if there is room; who tracks them asks again.
+    pub(crate) fn probe(&mut self, zone: Name) {
+        let question = Question {
+            name: zone,
+            record_type: RecordType::DNSKEY,
+            class: Class::IN,
+        };
+        let flags = KeyFlags {
+            recursion_desired: true,
+            checking_disabled: true,
+            // Nobody else's question: a client's must not be told as a probe.
+            priming: true,
+            sub: false,
+            epoch: self.epoch,
+        };
+        let settings = Arc::clone(&self.settings);
+        self.background(question, flags, StateKind::Probe, settings, None);
     }
 
     /// Makes a state and lets it run. None when there is no room.

@@ -177,12 +177,8 @@ pub fn read_dnskey(
         return (ZoneStatus::Insecure(Some(error)), Some(answer.ttl.max(60)));
     }
     let Some(rrset) = find(&answer.answer, zone, RecordType::DNSKEY) else {
-        let failed = answer.rcode == ResponseCode::SERVFAIL;
-        let error = answer.extended_error.filter(|_| failed);
-        return (
-            ZoneStatus::Bogus(error.unwrap_or(ExtendedError::DNSKEY_MISSING)),
-            None,
-        );
+        // RFC 8914, 4.10: also when nobody could be asked, for the keys are what an answer lacks.
+        return (ZoneStatus::Bogus(ExtendedError::DNSKEY_MISSING), None);
     };
     let (keys, algorithms, error) = entrance_keys(rrset, entrances, policy);
     if keys.is_empty() {
