@@ -36,6 +36,9 @@ const RESET_STREAMS_REMEMBERED: usize = 256;
 const RESET_STREAMS_FOR: Duration = Duration::from_secs(30);
 /// Errors of single streams in the life of a connection; the frame meter bounds their rate.
 const STREAM_ERRORS_MAX: usize = 4096;
+/// Streams that were reset before they were taken: all that one client may have open, and those that it opened in
+/// their place meanwhile. `h2` ends the connection beyond it; the frame meter bounds the rate long before.
+const RESET_BEFORE_TAKEN_MAX: usize = 256;
 /// Octets of answers that one stream may hold within `h2`.
 const SEND_BUFFER: usize = 128 * 1024;
 
@@ -140,6 +143,7 @@ impl Edge {
             .max_header_list_size(bound(self.http2.max_header_list_size))
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_pending_accept_reset_streams(RESET_BEFORE_TAKEN_MAX)
             .max_concurrent_reset_streams(RESET_STREAMS_REMEMBERED)
             .reset_stream_duration(RESET_STREAMS_FOR)
             .max_local_error_reset_streams(Some(STREAM_ERRORS_MAX))

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::net::UdpSocket;
 
 use crate::bench::load::{ask, connect, trusting_client};
-use crate::bench::process::Server;
+use crate::bench::process::{SERVER_CORE, Server};
 
 /// A forwarder that answers every A question with 192.0.2.1, but is silent on names that begin `slow`.
 #[derive(Clone, Debug)]
@@ -55,7 +55,8 @@ impl Forwarder {
 }
 
 /// The answer to a query, none for slow names.
-fn reply(query: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn reply(query: &[u8]) -> Option<Vec<u8>> {
     let first_label = query.get(13..17)?;
     if first_label.eq_ignore_ascii_case(b"slow") {
         return None;
@@ -101,7 +102,15 @@ impl Edge {
     /// # Errors
     /// When the document could ask a server of the real internet, or when the program was not built or does not
     /// come up.
-    pub fn launch(mut config: serde_json::Value) -> io::Result<Self> {
+    pub fn launch(config: serde_json::Value) -> io::Result<Self> {
+        Self::launch_on(SERVER_CORE, config)
+    }
+
+    /// The same on these cores, named as `taskset` names them.
+    ///
+    /// # Errors
+    /// As [`Self::launch`].
+    pub fn launch_on(cores: &str, mut config: serde_json::Value) -> io::Result<Self> {
         let (port, metrics) = (free_port()?, free_port()?);
         let folder = std::env::temp_dir().join(format!("weir-edge-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
@@ -124,7 +133,8 @@ impl Edge {
         let program = crate::program("weir-dataplane")?;
         let arguments = ["--config", &file.to_string_lossy()];
         let program = program.to_string_lossy();
-        let server = Server::start("weir", address, &program, &arguments, &folder.join("log"))?;
+        let log = folder.join("log");
+        let server = Server::start_on(cores, "weir", address, &program, &arguments, &log)?;
         Ok(Self {
             server,
             metrics: ([127, 0, 0, 1], metrics).into(),
@@ -171,6 +181,14 @@ impl Edge {
     /// # Errors
     /// When the metrics cannot be read.
     pub async fn metric(&self, name: &str) -> io::Result<f64> {
+        Ok(self.scrape().await?.sum(name, ""))
+    }
+
+    /// Everything that the metrics say now.
+    ///
+    /// # Errors
+    /// When the metrics cannot be read.
+    pub async fn scrape(&self) -> io::Result<Scrape> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(self.metrics).await?;
         stream
@@ -178,14 +196,32 @@ impl Edge {
             .await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
-        let values = text.lines().filter_map(|line| {
+        Ok(Scrape(text))
+    }
+}
+
+/// The metrics at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Scrape(String);
+
+impl Scrape {
+    /// The sum of a metric over the label sets that contain `label` (`code="200"`); 0 when there is none.
+    #[must_use]
+    pub fn sum(&self, name: &str, label: &str) -> f64 {
+        let values = self.0.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            if !rest.starts_with(['{', ' ']) {
+            if !rest.starts_with(['{', ' ']) || !rest.contains(label) {
                 return None;
             }
             rest.rsplit(' ').next()?.parse::<f64>().ok()
         });
-        Ok(values.sum())
+        values.sum()
+    }
+
+    /// The same as a whole number.
+    #[must_use]
+    pub fn count(&self, name: &str, label: &str) -> u64 {
+        self.sum(name, label) as u64
     }
 }
 

@@ -13,6 +13,7 @@ pub mod held_upstream;
 pub mod raw_h2;
 pub mod replay;
 pub mod simulate;
+pub mod storm;
 pub mod tidy;
 
 /// The path of a program of the workspace, built beside the running test.

@@ -98,7 +98,13 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// A header block for a GET of this name, without Huffman coding or indexing (RFC 7541, 6.2.2).
 #[must_use]
 pub fn get_headers(name: &str) -> Vec<u8> {
-    let path = format!("/dns-query?dns={}", BASE64URL_NOPAD.encode(&query(name)));
+    query_headers(&query(name))
+}
+
+/// A header block for a GET of this DNS message, without Huffman coding or indexing.
+#[must_use]
+pub fn query_headers(message: &[u8]) -> Vec<u8> {
+    let path = format!("/dns-query?dns={}", BASE64URL_NOPAD.encode(message));
     // :method GET, :scheme https, then :path and :authority as literals.
     let mut block = vec![0x82, 0x87, 0x04];
     push_string(&mut block, path.as_bytes());

@@ -61,7 +61,6 @@ impl<K, T> Arena<K, T> {
         self.live >= self.capacity
     }
 
-    #[cfg(any(test, feature = "check"))]
     /// The most records that may live here.
     pub(crate) const fn capacity(&self) -> usize {
         self.capacity

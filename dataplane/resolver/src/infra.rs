@@ -176,19 +176,21 @@ impl Infra {
         edns: bool,
     ) {
         self.note(now, ttl, server, |facts| {
-            facts.round_trip.replied(round_trip);
+            facts.replied(now, round_trip);
             facts.edns_seen |= edns;
         });
     }
 
-    /// No reply came in time.
-    pub fn timed_out(&self, now: Instant, ttl: Duration, server: SocketAddr) {
-        self.note(now, ttl, server, |facts| facts.timed_out(now, false));
+    /// No reply came while a query `waited`. Queries that were on their way together count as one: a burst of
+    /// questions that a server does not answer says no more than a single one, and nothing against a server
+    /// that has replied meanwhile.
+    pub fn timed_out(&self, now: Instant, ttl: Duration, server: SocketAddr, waited: Duration) {
+        self.note(now, ttl, server, |facts| facts.timed_out(now, waited, false));
     }
 
     /// The same, to a query of a type that some servers never answer, as AAAA.
-    pub fn ignored(&self, now: Instant, ttl: Duration, server: SocketAddr) {
-        self.note(now, ttl, server, |facts| facts.timed_out(now, true));
+    pub fn ignored(&self, now: Instant, ttl: Duration, server: SocketAddr, waited: Duration) {
+        self.note(now, ttl, server, |facts| facts.timed_out(now, waited, true));
     }
 
     /// The server answers only without an OPT record (RFC 6891, 7).
@@ -296,7 +298,7 @@ mod tests {
         let infra = Infra::default();
         let zone = Name::root();
         for _ in 0..5 {
-            infra.timed_out(at(0), TTL, server(1));
+            infra.timed_out(at(0), TTL, server(1), Duration::ZERO);
         }
         assert!(!infra.view(at(59), server(1), &zone).usable);
         assert!(infra.view(at(60), server(1), &zone).usable);
@@ -307,12 +309,35 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_of_timeouts_counts_once() {
+        let infra = Infra::default();
+        let zone = Name::root();
+        let waited = Duration::from_secs(1);
+        for _ in 0..100 {
+            infra.timed_out(at(1), TTL, server(1), waited);
+        }
+        let once = infra.view(at(1), server(1), &zone).round_trip.estimate();
+        assert_eq!(once, round_trip::UNKNOWN * 2);
+        // One that was sent before the last reply says nothing against the server.
+        let reply = Duration::from_millis(9);
+        infra.replied(at(2), TTL, server(1), reply, true);
+        let measured = infra.view(at(2), server(1), &zone).round_trip;
+        infra.timed_out(at(2), TTL, server(1), waited);
+        assert_eq!(infra.view(at(2), server(1), &zone).round_trip, measured);
+        // Silence that goes on counts each time.
+        for second in 3..13 {
+            infra.timed_out(at(second), TTL, server(1), waited);
+        }
+        assert!(!infra.view(at(13), server(1), &zone).usable);
+    }
+
+    #[test]
     fn the_number_of_servers_is_bounded_and_the_used_stay() {
         let infra = Infra::bounded(320);
         let used = server(0x0a00_0001);
         infra.note_case_lost(at(0), TTL, used);
         for number in 0..10_000 {
-            infra.timed_out(at(0), TTL, server(number));
+            infra.timed_out(at(0), TTL, server(number), Duration::ZERO);
             assert!(infra.view(at(0), used, &Name::root()).usable);
         }
         assert!(infra.len() <= 320, "{}", infra.len());

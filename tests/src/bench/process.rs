@@ -46,9 +46,24 @@ impl Server {
         arguments: &[&str],
         log: &Path,
     ) -> io::Result<Self> {
+        Self::start_on(SERVER_CORE, name, address, program, arguments, log)
+    }
+
+    /// The same on other cores, named as `taskset` names them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(
+        cores: &str,
+        name: &str,
+        address: SocketAddr,
+        program: &str,
+        arguments: &[&str],
+        log: &Path,
+    ) -> io::Result<Self> {
         let output = std::fs::File::create(log)?;
         let child = Command::new("taskset")
-            .args(["-c", SERVER_CORE, program])
+            .args(["-c", cores, program])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

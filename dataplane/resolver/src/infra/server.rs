@@ -41,6 +41,8 @@ pub(super) struct Server {
     expires: Instant,
     /// Until when no probe is sent while it counts as dead.
     probe_after: Instant,
+    /// When it last replied, or was last found silent.
+    judged: Option<Instant>,
 }
 
 impl Server {
@@ -53,6 +55,7 @@ impl Server {
             lame: Vec::new(),
             expires,
             probe_after: Instant::ORIGIN,
+            judged: None,
         }
     }
 
@@ -60,7 +63,17 @@ impl Server {
         self.expires <= now
     }
 
-    pub(super) fn timed_out(&mut self, now: Instant, ignored: bool) {
+    pub(super) fn replied(&mut self, now: Instant, round_trip: Duration) {
+        self.round_trip.replied(round_trip);
+        self.judged = Some(now);
+    }
+
+    /// No reply to a query that waited so long; one sent before the last judgement adds nothing to it.
+    pub(super) fn timed_out(&mut self, now: Instant, waited: Duration, ignored: bool) {
+        if self.judged.is_some_and(|judged| now.since(judged) < waited) {
+            return;
+        }
+        self.judged = Some(now);
         if ignored {
             self.round_trip.ignored();
         } else {

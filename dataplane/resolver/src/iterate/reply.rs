@@ -124,11 +124,13 @@ pub fn failed(
     let often_ignored = [RecordType::AAAA, RecordType::DS, RecordType::HTTPS];
     match failure {
         FetchFailure::Timeout if often_ignored.contains(&plan.question.record_type) => {
-            context.infra.ignored(now, ttl, plan.server);
+            context.infra.ignored(now, ttl, plan.server, plan.timeout);
         }
-        FetchFailure::Timeout => context.infra.timed_out(now, ttl, plan.server),
+        FetchFailure::Timeout => {
+            context.infra.timed_out(now, ttl, plan.server, plan.timeout);
+        }
         FetchFailure::Unreachable | FetchFailure::TlsFailed => {
-            context.infra.timed_out(now, ttl, plan.server);
+            context.infra.timed_out(now, ttl, plan.server, Duration::ZERO);
             work.failure = ExtendedError::NETWORK_ERROR;
         }
         FetchFailure::Exhausted => {}

@@ -108,6 +108,8 @@ pub(crate) struct Table<P> {
     pub(crate) index: HashTable<StateId>,
     pub(crate) hasher: Seeded,
     pub(crate) fetches: Arena<FetchKind, FetchRecord>,
+    /// The most fetches that any settings so far allowed one state.
+    pub(crate) fetches_each: usize,
     pub(crate) edges: Arena<EdgeKind, Edge>,
     pub(crate) budgets: Arena<BudgetKind, BudgetRecord>,
 
@@ -153,7 +155,7 @@ impl<P> Table<P> {
     ) -> Self {
         let waiters = settings.mesh.waiting_replies_max as usize;
         let states = settings.mesh.states_max as usize * STATES_PER_SLOT;
-        let fetches = states * settings.limits.fetches_per_state_max as usize;
+        let fetches_each = settings.limits.fetches_per_state_max as usize;
         let hasher = Seeded(random.fork());
         Self {
             now: Now::default(),
@@ -175,7 +177,8 @@ impl<P> Table<P> {
             states: Arena::new(states),
             index: HashTable::with_capacity(states),
             hasher,
-            fetches: Arena::new(fetches),
+            fetches: Arena::new(states * fetches_each),
+            fetches_each,
             edges: Arena::new(states * EDGES_PER_STATE),
             budgets: Arena::new(states),
             run: List::default(),
@@ -209,8 +212,11 @@ impl<P> Table<P> {
         self.waiters.grow(waiters);
         self.deliveries.grow(waiters);
         self.states.grow(states);
-        self.fetches
-            .grow(states * settings.limits.fetches_per_state_max as usize);
+        // A state may send what its own settings allow, which are those of any time since the start.
+        let fetches_each = settings.limits.fetches_per_state_max as usize;
+        self.fetches_each = self.fetches_each.max(fetches_each);
+        let fetches = self.states.capacity() * self.fetches_each;
+        self.fetches.grow(fetches);
         self.edges.grow(states * EDGES_PER_STATE);
         self.budgets.grow(states);
         if !self.mutated(Mutant::EpochIgnored) {

@@ -1,0 +1,281 @@
+//! A whole storm: starts the data plane and its upstreams, warms them up with a smaller storm, lets the big one go
+//! over them, waits for quiet, and checks that every count closes.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::bench::load::trusting_client;
+use crate::edge::{Edge, Scrape};
+use crate::simulate::seed::Draw;
+use crate::storm::connection::{self, Target};
+use crate::storm::plan::Plan;
+use crate::storm::tally::Tally;
+use crate::storm::upstream::Upstreams;
+
+/// Connections at once.
+const CONNECTIONS: u32 = 100;
+/// How long everything may take to end after the last client has left.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+/// What has to be zero when all is over.
+const GAUGES: [&str; 5] = [
+    "weir_connections",
+    "weir_streams_active",
+    "weir_mesh_waiters",
+    "weir_mesh_states",
+    "weir_mesh_fetches",
+];
+
+/// How big a storm is.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Streams, beside those of the warm-up.
+    pub streams: u64,
+    /// Streams of the warm-up.
+    pub warm_up: u64,
+    /// What is drawn, begins here. The network is real, so the same seed gives the same storm only in its plan.
+    pub seed: u64,
+    /// Workers of the data plane.
+    pub workers: u32,
+}
+
+/// What a storm came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the clients saw.
+    pub tally: Tally,
+    /// How long it took, without warm-up and quiet.
+    pub elapsed: Duration,
+    /// How long it was until everything had ended.
+    pub quiet_after: Option<Duration>,
+    /// Resident memory before and after, in octets.
+    pub resident: (u64, u64),
+    /// Queries that the upstreams got.
+    pub upstream_queries: u64,
+    /// Each thing that had to hold: what, whether it did, and the numbers.
+    pub checks: Vec<(&'static str, bool, String)>,
+}
+
+/// Lets a storm go over a fresh data plane. Runs on a local set.
+///
+/// # Errors
+/// When the data plane cannot be started or is gone.
+pub async fn storm(options: Options) -> io::Result<Outcome> {
+    let upstreams = Upstreams::start(8, options.seed)?;
+    let addresses = upstreams.addresses.iter();
+    let servers: Vec<serde_json::Value> = addresses
+        .map(|address| json!({ "address": address.ip(), "port": address.port() }))
+        .collect();
+    let zone = json!({ "name": ".", "validate": false, "upstreams": servers });
+    let settings = json!({
+        "workers": options.workers,
+        "resolution": { "forwardZones": [zone] },
+        "dnssec": { "mode": "Off" },
+        "listeners": [{ "name": "doh" }],
+        "cache": { "size": "2Mi" },
+        "mesh": {
+            // So few that questions yield to others all the time.
+            "maxStates": 48 * options.workers,
+            "maxWaitingReplies": 4096,
+            "jostleTimeout": "20ms",
+            "perClientWaitLimit": { "default": 60 },
+        },
+    });
+    let edge = Edge::launch_on("0,1", settings)?;
+    let fresh = Rc::new(Cell::new(0));
+    // The socket that `Edge` looks with is gone before anything is counted.
+    blow(&edge, options.warm_up, options.seed, &fresh).await?;
+    wait_for_quiet(&edge).await?;
+    let before = edge.scrape().await?;
+    let resident_before = edge.resident()?;
+    let asked_before = upstreams.queries();
+    let start = Instant::now();
+    let tally = blow(&edge, options.streams, options.seed + 1000, &fresh).await?;
+    let elapsed = start.elapsed();
+    let quiet_after = wait_for_quiet(&edge).await?;
+    let after = edge.scrape().await?;
+    let mut outcome = Outcome {
+        tally,
+        elapsed,
+        quiet_after,
+        resident: (resident_before, edge.resident()?),
+        upstream_queries: upstreams.queries() - asked_before,
+        checks: Vec::new(),
+    };
+    outcome.checks = check(&outcome, &before, &after);
+    Ok(outcome)
+}
+
+/// Lets so many streams go over it, and waits until the last connection has ended.
+async fn blow(edge: &Edge, streams: u64, seed: u64, fresh: &Rc<Cell<u64>>) -> io::Result<Tally> {
+    let left = Rc::new(Cell::new(streams));
+    let sum = Rc::new(RefCell::new(Tally::default()));
+    let tls = trusting_client(false);
+    let mut slots = Vec::new();
+    for slot in 0..CONNECTIONS {
+        let target = Target {
+            address: edge.address(),
+            source: Ipv4Addr::from(0x7f00_0101 + slot),
+            tls: tls.clone(),
+        };
+        let (left, sum, fresh) = (Rc::clone(&left), Rc::clone(&sum), Rc::clone(fresh));
+        let mut draw = Draw::new(seed << 16 | u64::from(slot));
+        slots.push(tokio::task::spawn_local(async move {
+            // Names are new for each slot, because each counts for itself.
+            let mut names = fresh.get() + (u64::from(slot) << 40);
+            while left.get() > 0 {
+                let plan = Plan::draw(&mut draw, left.get());
+                left.set(left.get() - plan.streams);
+                let seen = connection::carry_out(&target, plan, &mut draw, &mut names).await;
+                // What an aborted connection did not open, others do.
+                left.set(left.get() + plan.streams.saturating_sub(seen.opened.max(1)));
+                sum.borrow_mut().add(&seen);
+            }
+            fresh.set(fresh.get().max(names & 0xff_ffff_ffff));
+        }));
+    }
+    for slot in slots {
+        slot.await.map_err(io::Error::other)?;
+    }
+    Ok(sum.take())
+}
+
+/// Waits until nothing is open any more; how long it took, `None` when it took too long.
+async fn wait_for_quiet(edge: &Edge) -> io::Result<Option<Duration>> {
+    let start = Instant::now();
+    while start.elapsed() < QUIET_MAX {
+        let scrape = edge.scrape().await?;
+        if GAUGES.iter().all(|gauge| scrape.count(gauge, "") == 0) {
+            return Ok(Some(start.elapsed()));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(None)
+}
+
+fn check(outcome: &Outcome, before: &Scrape, after: &Scrape) -> Vec<(&'static str, bool, String)> {
+    let tally = &outcome.tally;
+    let grown = |name: &str, label: &str| after.count(name, label) - before.count(name, label);
+    let disposed = |label: &str| grown("weir_stream_dispositions_total", label);
+    let mut checks = Vec::new();
+    let mut check = |what, holds, numbers: String| checks.push((what, holds, numbers));
+    let within = |low: u64, value: u64, high: u64| {
+        (
+            low <= value && value <= high,
+            format!("{low} <= {value} <= {high}"),
+        )
+    };
+    check(
+        "every stream ended, each in one way",
+        tally.opened == tally.ended() && tally.stuck == 0,
+        format!(
+            "{} opened, {} ended, {} stuck",
+            tally.opened,
+            tally.ended(),
+            tally.stuck
+        ),
+    );
+    check(
+        "every answer was to its own question, and nothing came twice",
+        tally.crossed == 0 && tally.surplus == 0,
+        format!("{} crossed, {} surplus", tally.crossed, tally.surplus),
+    );
+    check(
+        "every connection was opened",
+        tally.connections_failed == 0,
+        format!(
+            "{} of {} failed",
+            tally.connections_failed, tally.connections
+        ),
+    );
+    let taken = grown("weir_streams_total", "");
+    check(
+        "the server gave every stream that it took one disposition",
+        taken == disposed(""),
+        format!("{taken} taken, {} disposed", disposed("")),
+    );
+    // What a client sent just before its connection ended may never have been read.
+    let known = tally.opened - tally.not_taken;
+    let (holds, numbers) = within(known - tally.aborted - tally.lost, taken, known);
+    check(
+        "the server took the streams that were opened",
+        holds,
+        numbers,
+    );
+    let code = |code: &str| grown("weir_http_requests_total", &format!("code=\"{code}\""));
+    let open = tally.undecided();
+    let (holds, numbers) = within(tally.answered, code("200"), tally.answered + open);
+    check("both sides count the same answers", holds, numbers);
+    let (holds, numbers) = within(
+        tally.refused,
+        code("429") + code("503"),
+        tally.refused + open,
+    );
+    check("both sides count the same refusals", holds, numbers);
+    let whole = tally.answered + tally.refused;
+    let (holds, numbers) = within(whole, disposed("\"answered\""), whole + open);
+    check("both sides count the same ends", holds, numbers);
+    let (holds, numbers) = within(
+        0,
+        disposed("\"peer_cancelled\""),
+        tally.reset + tally.aborted + tally.lost,
+    );
+    check(
+        "no more streams were cancelled than clients reset",
+        holds,
+        numbers,
+    );
+    let (holds, numbers) = within(
+        0,
+        disposed("\"connection_lost\""),
+        tally.reset + tally.aborted + tally.lost,
+    );
+    check(
+        "no more streams were lost than their clients left",
+        holds,
+        numbers,
+    );
+    let violations = after.count("weir_invariant_violations_total", "");
+    let panics = after.count("weir_panics_total", "");
+    check(
+        "no invariant was hit",
+        violations == 0 && panics == 0,
+        format!("{violations} violations, {panics} panics"),
+    );
+    check(
+        "all was quiet within 15 s",
+        outcome.quiet_after.is_some(),
+        outcome.quiet_after.map_or_else(
+            || format!("{:?}", GAUGES.map(|gauge| (gauge, after.count(gauge, "")))),
+            |took| format!("{:.1} s", took.as_secs_f64()),
+        ),
+    );
+    let (was, is) = outcome.resident;
+    check(
+        "memory went back to where it was",
+        is <= was + was / 20,
+        format!("{} KiB before, {} KiB after", was >> 10, is >> 10),
+    );
+    let permille = tally.resets_sent * 1000 / tally.opened.max(1);
+    check(
+        "the storm was one",
+        (200..=400).contains(&permille)
+            && tally.refused > 0
+            && tally.connections_aborted > 0
+            && tally.windowless > 0
+            && tally.pairs > tally.opened / 5,
+        format!(
+            "{permille} of 1000 streams reset, {} refused, {} of {} connections aborted, {} streams without a window, {} in pairs",
+            tally.refused,
+            tally.connections_aborted,
+            tally.connections,
+            tally.windowless,
+            tally.pairs
+        ),
+    );
+    checks
+}
