@@ -35,7 +35,7 @@ use crate::route::Routes;
 use crate::settings;
 use crate::telemetry::book;
 use crate::telemetry::metric::Metrics;
-use crate::telemetry::record::{RECORDS_MAX, Recorder};
+use crate::telemetry::record::{LateRecorder, RECORDS_MAX, Recorder};
 use crate::tls::{self, TlsFault};
 use crate::worker::{Plan, Worker};
 
@@ -266,7 +266,6 @@ async fn serve(
             sockets,
         })?);
     }
-    drop(records);
     let (probes, probed) = mpsc::unbounded_channel();
     let control = Control::new(Parts {
         folder: options.folder,
@@ -280,7 +279,9 @@ async fn serve(
         cache: Arc::clone(&cache),
         clock,
         metrics: Arc::clone(&metrics),
+        recorder: LateRecorder::new(&records, Arc::clone(&metrics)),
     });
+    drop(records);
     control.note_certificate();
     start_admin(&config, &control).await?;
     health.set_ready(true);

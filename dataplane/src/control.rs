@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use weir_config::flush::{Flush, Flushed};
@@ -26,6 +27,8 @@ use crate::listener::ListenerState;
 use crate::overrides::Overrides;
 use crate::settings;
 use crate::telemetry::metric::Metrics;
+use crate::telemetry::record::{ApplyRecord, LateRecorder, Record};
+use crate::telemetry::sample::TraceParent;
 
 /// Revisions and certificates that were pushed and are remembered, so that a file that lags behind
 /// a push does not bring back what the push replaced.
@@ -53,6 +56,7 @@ pub struct Control {
     metrics: Arc<Metrics>,
     folder: PathBuf,
     probes: ProbeSender,
+    recorder: LateRecorder,
 }
 
 /// What a control is made of.
@@ -79,6 +83,8 @@ pub struct Parts {
     pub folder: PathBuf,
     /// The way of looked-at keys to `Control::probed`.
     pub probes: ProbeSender,
+    /// The way of traces.
+    pub recorder: LateRecorder,
 }
 
 impl Control {
@@ -97,6 +103,7 @@ impl Control {
             metrics,
             folder,
             probes,
+            recorder,
         } = parts;
         let live = Mutex::new(Live {
             config,
@@ -115,6 +122,7 @@ impl Control {
             metrics,
             folder,
             probes,
+            recorder,
         });
         control.track();
         control
@@ -398,6 +406,23 @@ impl Apply for Control {
         let entries = self.cache.flush(&name, flush.subtree);
         tracing::info!(%name, flush.subtree, entries, "cache flushed");
         Ok(Flushed { entries })
+    }
+
+    fn trace(&self, parent: TraceParent, started: Instant, outcome: &Result<Applied, Rejected>) {
+        let (revision, refused) = match outcome {
+            Ok(applied) => (applied.revision.clone(), None),
+            Err(rejected) => (
+                rejected.revision.clone(),
+                Some((rejected.field.clone(), rejected.message.clone())),
+            ),
+        };
+        self.recorder.record(Record::Apply(Box::new(ApplyRecord {
+            parent,
+            started: self.clock.instant(started),
+            ended: self.clock.now().instant,
+            revision,
+            refused,
+        })));
     }
 
     fn state(&self) -> String {

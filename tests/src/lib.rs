@@ -4,12 +4,14 @@
 //! simulation from a seed, real HTTP/2 and TLS on loopback, and the real cluster; with the tools that
 //! they share.
 
+pub mod admin_port;
 pub mod bench;
 pub mod closed_world;
 pub mod cluster;
 pub mod edge;
 pub mod fuzz;
 pub mod held_upstream;
+pub mod otlp_sink;
 pub mod raw_h2;
 pub mod replay;
 pub mod simulate;

@@ -17,11 +17,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use weir_config::DataplaneConfig;
-use weir_config::push::Push;
-use weir_operator::authority::{Authority, Request, Usage};
-use weir_operator::pod_client::{Answer, PodClient};
+use weir_operator::pod_client::Answer;
+use weir_tests::admin_port::AdminPort;
 use weir_tests::bench::load::query;
-use weir_tests::edge::{Edge, free_port};
+use weir_tests::edge::Edge;
 use weir_tests::held_upstream::{HeldUpstream, Hold, ZONE};
 use weir_tests::raw_h2::{
     END_HEADERS, END_STREAM, End, RawConnection, Response, frame, frame_type, get_headers,
@@ -98,20 +97,7 @@ struct World {
     when: When,
     edge: Edge,
     upstream: HeldUpstream,
-    admin: Option<Admin>,
-}
-
-/// The admin port, for the replacement of the document.
-struct Admin {
-    client: PodClient,
-    address: std::net::SocketAddr,
-    folder: std::path::PathBuf,
-}
-
-impl Drop for Admin {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
+    admin: Option<AdminPort>,
 }
 
 struct Case {
@@ -165,7 +151,7 @@ impl World {
             }
             _ => {}
         }
-        let admin = (when == When::DuringReplace).then(|| Admin::prepare(&mut config));
+        let admin = (when == When::DuringReplace).then(|| AdminPort::prepare(&mut config).unwrap());
         let world = Self {
             when,
             edge: Edge::launch(config).unwrap(),
@@ -173,10 +159,7 @@ impl World {
             admin,
         };
         if let Some(admin) = &world.admin {
-            until("the admin port is open", async || {
-                tokio::net::TcpStream::connect(admin.address).await.is_ok()
-            })
-            .await;
+            until("the admin port is open", async || admin.is_open().await).await;
         }
         world.upstream.hold(match when {
             When::AnswerQueued | When::StaleFires => Hold::Nothing,
@@ -280,7 +263,7 @@ impl World {
         }
         let replace = async {
             if let Some(admin) = &self.admin {
-                admin.replace(&self.edge).await;
+                replace(admin, &self.edge).await;
             }
         };
         let ends = join_all(cases.iter_mut().map(|case| case.end(self)));
@@ -345,57 +328,12 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     }
 }
 
-impl Admin {
-    /// Writes the files of an admin port and puts it into the document.
-    fn prepare(config: &mut Value) -> Self {
-        let now = weir_operator::clock::now();
-        let authority = Authority::generate("lifecycle", now).unwrap();
-        let issue = |usage| {
-            let request = Request {
-                common_name: "pod.test".to_owned(),
-                names: vec!["pod.test".to_owned()],
-                usage,
-                days: 1,
-            };
-            authority.issue(&request, now).unwrap()
-        };
-        let (server, own) = (issue(Usage::Server), issue(Usage::Client));
-        let port = free_port().unwrap();
-        let folder = std::env::temp_dir().join(format!("weir-admin-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let write = |name: &str, text: &str| {
-            let file = folder.join(name);
-            std::fs::write(&file, text).unwrap();
-            file.display().to_string()
-        };
-        let authority = authority.pem().certificate.clone();
-        config["admin"] = json!({
-            "address": format!("127.0.0.1:{port}"),
-            "caFile": write("ca.crt", &authority),
-            "certificateFile": write("tls.crt", &server.certificate),
-            "keyFile": write("tls.key", &server.key),
-        });
-        Self {
-            client: PodClient::new(&authority, &own).unwrap(),
-            address: ([127, 0, 0, 1], port).into(),
-            folder,
-        }
-    }
-
-    /// Makes another document live; what waits goes on by the old one.
-    async fn replace(&self, edge: &Edge) {
-        let mut config = DataplaneConfig::read(&edge.document().unwrap()).unwrap();
-        config.cache.ttl.max = Duration::from_secs(77);
-        let push = Push {
-            config,
-            certificate: None,
-        };
-        let answer = self
-            .client
-            .push(self.address, "pod.test", &push, None)
-            .await;
-        assert!(matches!(answer, Ok(Answer::Applied(_))), "{answer:?}");
-    }
+/// Makes another document live; what waits goes on by the old one.
+async fn replace(admin: &AdminPort, edge: &Edge) {
+    let mut config = DataplaneConfig::read(&edge.document().unwrap()).unwrap();
+    config.cache.ttl.max = Duration::from_secs(77);
+    let answer = admin.push(config, None).await;
+    assert!(matches!(answer, Ok(Answer::Applied(_))), "{answer:?}");
 }
 
 impl Case {

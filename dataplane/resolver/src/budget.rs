@@ -98,6 +98,12 @@ impl Budget {
         spend(&mut self.hashes, 1, "nsec3_hashes_per_answer_max")
     }
 
+    /// Signatures and NSEC3 hashes left.
+    #[must_use]
+    pub const fn validation_left(&self) -> (u16, u16) {
+        (self.signatures, self.hashes)
+    }
+
     /// Upstream queries left.
     #[must_use]
     pub const fn upstream_queries_left(&self) -> u16 {

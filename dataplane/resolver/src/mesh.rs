@@ -30,6 +30,7 @@ mod stream;
 mod table;
 mod timer;
 mod turn;
+mod validation;
 mod violation;
 mod waiter;
 

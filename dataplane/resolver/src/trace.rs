@@ -55,6 +55,32 @@ pub struct StateChange {
     pub what: Change,
 }
 
+/// What the validation of one state came to and what it cost (RFC 4035, 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validation {
+    /// The verdict.
+    pub security: Security,
+    /// When it began.
+    pub since: Instant,
+    /// Signatures that were verified.
+    pub signatures: u16,
+    /// NSEC3 hashes that were made.
+    pub hashes: u16,
+    /// Who signed the first RRset of the answer that is signed.
+    pub signer: Option<Signer>,
+}
+
+/// Who signed an RRset, as its RRSIG says (RFC 4034, 3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The zone.
+    pub zone: Name,
+    /// The number of the algorithm.
+    pub algorithm: u8,
+    /// The key tag.
+    pub key_tag: u16,
+}
+
 /// What changed.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -113,7 +139,7 @@ pub enum Change {
         round_trip: Duration,
     },
     /// Validation came to a verdict.
-    Validated(Security),
+    Validated(Box<Validation>),
     /// Its waiters were answered from expired data and it goes on behind (RFC 8767).
     StaleServed,
     /// Its last waiter left and it goes on for the cache.

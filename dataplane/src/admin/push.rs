@@ -3,7 +3,7 @@
 //! says what is live; `POST /flush` forgets a name, or all below it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
@@ -18,6 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use weir_config::Problem;
 use weir_config::flush::{Flush, Flushed};
 use weir_config::push::{Applied, Push, Rejected};
+
+use crate::telemetry::sample::{TraceParent, trace_parent};
 
 /// Connections served at once; there is one operator.
 const CONNECTIONS_MAX: usize = 8;
@@ -35,6 +37,9 @@ pub trait Apply: Send + Sync + 'static {
     /// # Errors
     /// What to change; nothing has changed.
     fn apply(&self, push: Push) -> Result<Applied, Rejected>;
+
+    /// Tells of a push that came with the operator's trace: its revision, or what to change.
+    fn trace(&self, parent: TraceParent, started: Instant, outcome: &Result<Applied, Rejected>);
 
     /// Forgets what is cached of a name.
     ///
@@ -102,8 +107,11 @@ async fn exchange(
         Ok(Err(_)) => return,
         Err(_) => return respond.send_reset(Reason::CANCEL),
     };
+    // Whoever gets here has shown a certificate of the operator's authority.
+    let header = parts.headers.get("traceparent");
+    let parent = header.and_then(|header| trace_parent(header.as_bytes(), true));
     let (status, body) = match (&parts.method, parts.uri.path()) {
-        (&Method::PUT, "/config") => push(&body, target.as_ref()),
+        (&Method::PUT, "/config") => push(&body, parent, target.as_ref()),
         (&Method::GET, "/state") => (StatusCode::OK, target.state()),
         (&Method::POST, "/flush") => flush(&body, target.as_ref()),
         (_, "/config" | "/state" | "/flush") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
@@ -126,7 +134,8 @@ async fn read(mut body: RecvStream) -> Result<Option<BytesMut>, h2::Error> {
 }
 
 /// Reads a push and hands it over.
-fn push(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
+fn push(body: &[u8], parent: Option<TraceParent>, target: &dyn Apply) -> (StatusCode, String) {
+    let started = Instant::now();
     let outcome = match read_json(body) {
         Ok(push) => target.apply(push),
         Err(problem) => Err(Rejected {
@@ -135,6 +144,9 @@ fn push(body: &[u8], target: &dyn Apply) -> (StatusCode, String) {
             message: problem.message,
         }),
     };
+    if let Some(parent) = parent.filter(|parent| parent.sampled) {
+        target.trace(parent, started, &outcome);
+    }
     outcome_text(&outcome)
 }
 
@@ -210,6 +222,8 @@ mod tests {
                 entries: if flush.subtree { 7 } else { 1 },
             })
         }
+
+        fn trace(&self, _: TraceParent, _: Instant, _: &Result<Applied, Rejected>) {}
 
         fn state(&self) -> String {
             String::new()

@@ -16,7 +16,7 @@ use weir_resolver::random::Random;
 use weir_resolver::time::Instant;
 use weir_resolver::trace::{Change, StateChange};
 
-use super::record::{Record, StreamRecord};
+use super::record::{ApplyRecord, Record, StreamRecord};
 use super::span::{Anchor, Draft, Identity, cause_text};
 use super::state_trace::{FetchTrace, StateTrace};
 
@@ -87,9 +87,27 @@ impl Ledger {
     /// Takes one record into account.
     pub fn take(&mut self, record: Record, anchor: Anchor) {
         match record {
+            Record::Apply(apply) => self.apply(*apply, anchor),
             Record::Stream(stream) => self.stream(*stream, anchor),
             Record::State { worker, change } => self.change(worker, change, anchor),
         }
+    }
+
+    /// The span `config.apply`, which continues the operator's trace.
+    fn apply(&mut self, apply: ApplyRecord, anchor: Anchor) {
+        let identity = Identity {
+            trace: apply.parent.trace,
+            span: self.random.next_u64() | 1,
+        };
+        let mut draft = Draft::new("config.apply", SpanKind::Server, identity);
+        draft.parent(apply.parent.span, true);
+        draft.set("weir.revision", apply.revision);
+        if let Some((field, message)) = apply.refused {
+            draft.set("weir.config.field", field);
+            draft.fail(message);
+        }
+        let (started, ended) = (anchor.at(apply.started), anchor.at(apply.ended));
+        self.spans.push(draft.finish(started, ended));
     }
 
     fn stream(&mut self, stream: StreamRecord, anchor: Anchor) {
@@ -169,8 +187,11 @@ impl Ledger {
                     vec![KeyValue::new("weir.mesh.stage", stage)],
                 );
             }
-            Change::Validated(security) => {
-                self.with(key, |trace| trace.security = Some(security));
+            Change::Validated(validation) => {
+                let span = self.random.next_u64() | 1;
+                self.with(key, |trace| {
+                    trace.validation = Some((span, at, *validation))
+                });
             }
             Change::StaleServed => self.note(key, at, "stale.served", Vec::new()),
             Change::Orphaned => self.note(key, at, "orphaned", Vec::new()),

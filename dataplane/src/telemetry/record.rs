@@ -77,9 +77,26 @@ pub struct StreamRecord {
     pub keep: bool,
 }
 
+/// One push that was taken or refused, when the operator traces it.
+#[derive(Clone, Debug)]
+pub struct ApplyRecord {
+    /// The span of the operator that it continues.
+    pub parent: TraceParent,
+    /// When it came.
+    pub started: Instant,
+    /// When it was live, or refused.
+    pub ended: Instant,
+    /// The revision of the document.
+    pub revision: String,
+    /// The wrong field and what to change, when it was refused.
+    pub refused: Option<(String, String)>,
+}
+
 /// One record.
 #[derive(Debug)]
 pub enum Record {
+    /// A push came to an end.
+    Apply(Box<ApplyRecord>),
     /// A stream ended.
     Stream(Box<StreamRecord>),
     /// A mesh state of this worker changed.
@@ -98,6 +115,31 @@ pub const RECORDS_MAX: usize = 65_536;
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     way: Option<(mpsc::Sender<Record>, Arc<Metrics>)>,
+}
+
+/// The way of those who must not keep the book open: it is gone when the workers are.
+#[derive(Clone, Debug)]
+pub struct LateRecorder {
+    way: mpsc::WeakSender<Record>,
+    metrics: Arc<Metrics>,
+}
+
+impl LateRecorder {
+    /// A way beside that of the workers.
+    #[must_use]
+    pub fn new(sender: &mpsc::Sender<Record>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            way: sender.downgrade(),
+            metrics,
+        }
+    }
+
+    /// Hands a record over, or drops and counts it.
+    pub fn record(&self, record: Record) {
+        if let Some(sender) = self.way.upgrade() {
+            Recorder::new(sender, Arc::clone(&self.metrics)).record(record);
+        }
+    }
 }
 
 impl Recorder {

@@ -11,7 +11,7 @@ use weir_resolver::key::{FetchId, StateId};
 use weir_resolver::name::Name;
 use weir_resolver::question::{Question, StateKind};
 use weir_resolver::time::Instant;
-use weir_resolver::trace::{FetchEnd, StateEnd};
+use weir_resolver::trace::{FetchEnd, StateEnd, Validation};
 
 use super::metric::METHODS;
 use super::record::{Disposition, StreamRecord};
@@ -59,8 +59,8 @@ pub struct StateTrace {
     pub streams_open: usize,
     /// Its queries.
     pub fetches: Vec<(FetchId, FetchTrace)>,
-    /// What validation came to.
-    pub security: Option<Security>,
+    /// Its validation: the span, when it ended, and what it came to.
+    pub validation: Option<(u64, Instant, Validation)>,
     /// Other spans that it belongs with.
     pub links: Vec<Identity>,
     /// When and how it ended, with which code, the most waiters, and queries sent.
@@ -89,7 +89,7 @@ impl StateTrace {
             needs: Vec::new(),
             streams_open: 0,
             fetches: Vec::new(),
-            security: None,
+            validation: None,
             links: Vec::new(),
             ended: None,
             events: Vec::new(),
@@ -144,7 +144,8 @@ impl StateTrace {
             type_text(self.question.record_type.0),
         );
         draft.set("weir.mesh.kind", kind_text(self.kind));
-        draft.set_some("weir.dnssec.status", self.security.map(security_text));
+        let verdict = self.validation.as_ref().map(|(.., told)| told.security);
+        draft.set_some("weir.dnssec.status", verdict.map(security_text));
         let last = self.fetches.iter().filter_map(|(_, fetch)| fetch.ended);
         let mut ended = last.map(|(at, _)| at).max().unwrap_or(self.started);
         if let Some((at, end, rcode, waiters_most, fetches)) = self.ended {
@@ -163,11 +164,49 @@ impl StateTrace {
         for link in self.links {
             draft.link(link, false);
         }
+        if let Some((span, at, validation)) = self.validation {
+            let own = Identity { span, ..identity };
+            spans.push(validate(
+                own,
+                identity,
+                at,
+                validation,
+                anchor,
+                include_names,
+            ));
+        }
         for (_, fetch) in self.fetches {
             spans.push(fetch.build(identity, ended, anchor, include_names));
         }
         spans.push(draft.finish(anchor.at(self.started), anchor.at(ended)));
     }
+}
+
+/// The span `dnssec.validate`, below its state.
+fn validate(
+    own: Identity,
+    state: Identity,
+    ended: Instant,
+    validation: Validation,
+    anchor: Anchor,
+    include_names: bool,
+) -> SpanData {
+    let mut draft = Draft::new("dnssec.validate", SpanKind::Internal, own);
+    draft.parent(state.span, false);
+    draft.set("weir.dnssec.status", security_text(validation.security));
+    draft.set("weir.dnssec.signatures", i64::from(validation.signatures));
+    draft.set("weir.dnssec.hashes", i64::from(validation.hashes));
+    if let Some(signer) = validation.signer {
+        if include_names {
+            draft.set("weir.dns.zone", signer.zone.to_string());
+        }
+        draft.set("weir.dnssec.algorithm", i64::from(signer.algorithm));
+        draft.set("weir.dnssec.key_tag", i64::from(signer.key_tag));
+    }
+    if validation.security == Security::Bogus {
+        draft.fail("bogus");
+    }
+    draft.finish(anchor.at(validation.since), anchor.at(ended))
 }
 
 impl FetchTrace {

@@ -63,6 +63,14 @@ impl<P: Program> Table<P> {
         self.trace_ended(id, &state, end, rcode);
     }
 
+    /// Tells of a validation that is over.
+    pub(crate) fn trace_validated(&mut self, id: StateId, answer: &Answer) {
+        let work = self.states.get(id).map(|state| state.validation);
+        if let Some((work, since)) = work.and_then(|work| Some((work, work.since?))) {
+            self.trace(id, || Change::Validated(Box::new(work.told(since, answer))));
+        }
+    }
+
     /// The faults that evictions had elsewhere; none without the feature.
     fn forgets_waiters(&mut self, waiters: &mut List<WaiterKind>, end: StateEnd) -> bool {
         if end != StateEnd::Jostled {

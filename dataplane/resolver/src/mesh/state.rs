@@ -14,6 +14,7 @@ use crate::fetch::{FetchFailure, FetchPlan};
 use crate::key::{FetchKind, Id, Identity, State, StateId};
 use crate::mesh::list::{Link, List};
 use crate::mesh::stage::Stage;
+use crate::mesh::validation::ValidationWork;
 use crate::mesh::waiter::WaiterKind;
 use crate::outcome::Input;
 use crate::question::{Question, QuestionKey, StateKind};
@@ -130,6 +131,7 @@ pub(crate) struct MeshState<P> {
     pub(crate) activations: u32,
     pub(crate) fetches_sent: u16,
     pub(crate) waiters_most: u32,
+    pub(crate) validation: ValidationWork,
     pub(crate) traced: bool,
 }
 

@@ -21,6 +21,7 @@ use crate::mesh::state::{
     Background, BudgetKind, BudgetRecord, FetchRecord, Lane, MeshState, Message,
 };
 use crate::mesh::table::{KeyFlags, Table};
+use crate::mesh::validation::ValidationWork;
 use crate::name::Name;
 use crate::outcome::{Outcome, Request};
 use crate::program::Program;
@@ -93,6 +94,7 @@ impl<P: Program> Table<P> {
             self.violate("F4", "a state had no budget", Some(id));
             return;
         };
+        let left = budget.budget.validation_left();
         let mut requests = core::mem::take(&mut self.requests);
         let mut context = Context {
             now: self.now,
@@ -114,9 +116,15 @@ impl<P: Program> Table<P> {
         };
         let outcome = state.program.step(&mut context, message.input());
         let stage = state.program.stage();
+        let after = budget.budget.validation_left();
+        let validating = stage == Stage::Validating;
+        state
+            .validation
+            .note(self.now.instant, left, after, validating);
         self.note_stage(id, stage);
         match outcome {
             Outcome::Finish(answer) => {
+                self.trace_validated(id, &answer);
                 requests.retain(|request| matches!(request, Request::Background { .. }));
                 self.perform(id, &mut requests);
                 self.finish(id, answer, StateEnd::Answered);
@@ -469,6 +477,7 @@ impl<P: Program> Table<P> {
             activations: 0,
             fetches_sent: 0,
             waiters_most: 0,
+            validation: ValidationWork::default(),
             traced: false,
         };
         let id = self.states.insert(state).ok()?;
