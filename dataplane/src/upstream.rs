@@ -225,5 +225,6 @@ const fn outcome_index(outcome: &Outcome) -> usize {
         Err(FetchFailure::Unreachable) => 2,
         Err(FetchFailure::TlsFailed) => 3,
         Err(FetchFailure::Exhausted) => 4,
+        Err(FetchFailure::CaseLost) => 6,
     }
 }

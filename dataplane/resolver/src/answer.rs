@@ -25,6 +25,8 @@ impl ResponseCode {
     pub const REFUSED: Self = Self(5);
     pub const YXDOMAIN: Self = Self(6);
     pub const BADVERS: Self = Self(16);
+    /// The server wants its cookie with the query (RFC 7873, 8).
+    pub const BADCOOKIE: Self = Self(23);
 }
 
 /// The security status of an answer (RFC 4035, 4.3).

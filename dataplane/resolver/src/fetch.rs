@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::cookie::Cookie;
 use crate::key::FetchId;
 use crate::name::Name;
 use crate::question::Question;
@@ -48,6 +49,8 @@ pub struct FetchPlan {
     pub checking_disabled: bool,
     /// Whether an OPT record with DO goes along; off after a server showed that it knows no EDNS.
     pub edns: bool,
+    /// The cookie that goes along in the OPT record (RFC 7873), if any.
+    pub cookie: Option<Cookie>,
     /// Whether the name's case is randomised (0x20); off after a server showed that it does not keep it.
     pub randomise_case: bool,
     /// How long to wait for the reply.
@@ -74,6 +77,9 @@ pub struct Fetch {
 pub enum FetchFailure {
     /// No acceptable reply within the time given.
     Timeout,
+    /// The same, but one came that differs from the query in the case of the name alone: the server does not
+    /// keep it, or somebody guessed everything else.
+    CaseLost,
     /// The address cannot be reached, or the connection was refused or broken.
     Unreachable,
     /// The TLS handshake with a forwarder failed.

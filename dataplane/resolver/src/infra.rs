@@ -16,6 +16,7 @@ use std::time::Duration;
 use self::glue::Glue;
 use self::round_trip::RoundTrip;
 use self::server::Server;
+use crate::cookie::Cookie;
 use crate::name::Name;
 use crate::time::Instant;
 
@@ -53,6 +54,10 @@ pub struct View {
     pub edns_seen: bool,
     /// Whether it repeats the case of names, as far as is known.
     pub keeps_case: bool,
+    /// The cookie that it gave last.
+    pub cookie: Option<Cookie>,
+    /// Whether it is sent cookies.
+    pub cookies: bool,
     /// How it fails the zone, if it does.
     pub lame: Option<Lame>,
 }
@@ -65,6 +70,8 @@ impl Default for View {
             edns: true,
             edns_seen: false,
             keeps_case: true,
+            cookie: None,
+            cookies: true,
             lame: None,
         }
     }
@@ -132,6 +139,8 @@ impl Infra {
             edns: !facts.no_edns,
             edns_seen: facts.edns_seen,
             keeps_case: !facts.case_lost,
+            cookie: facts.cookie,
+            cookies: !facts.no_cookies,
             lame: facts.lame(zone),
         }
     }
@@ -201,6 +210,19 @@ impl Infra {
     /// The server does not repeat the case of names.
     pub fn note_case_lost(&self, now: Instant, ttl: Duration, server: SocketAddr) {
         self.note(now, ttl, server, |facts| facts.case_lost = true);
+    }
+
+    /// The server gave this cookie, which goes along with the next query to it.
+    pub fn note_cookie(&self, now: Instant, ttl: Duration, server: SocketAddr, cookie: Cookie) {
+        self.note(now, ttl, server, |facts| facts.cookie = Some(cookie));
+    }
+
+    /// The server does not bear cookies, or gives them at times only.
+    pub fn note_no_cookies(&self, now: Instant, ttl: Duration, server: SocketAddr) {
+        self.note(now, ttl, server, |facts| {
+            facts.cookie = None;
+            facts.no_cookies = true;
+        });
     }
 
     /// The server fails this zone.

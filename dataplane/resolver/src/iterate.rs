@@ -16,6 +16,7 @@ pub mod alias;
 pub mod cached;
 pub mod classify;
 pub mod conclude;
+pub mod cookies;
 pub mod delegation;
 pub mod expect;
 pub mod minimise;
@@ -367,17 +368,46 @@ mod tests {
         world.settings.resolution.case_randomisation = true;
         world.server("10.0.0.3", |plan| {
             if plan.randomise_case {
-                Reaction::Silence
+                Reaction::CaseLost
             } else {
                 answers(&["www.example.com 300 A 192.0.2.1"])
             }
         });
         let answer = world.resolve("www.example.com", RecordType::A);
         assert_eq!(shown(&answer), ["www.example.com. A 192.0.2.1"]);
+        assert_eq!(
+            world.asked().last().unwrap(),
+            "10.0.0.3 www.example.com. A tcp"
+        );
         let view = world
             .infra
             .view(world.now.instant, socket("10.0.0.3"), &Name::root());
         assert!(!view.keeps_case && view.edns);
+    }
+
+    #[test]
+    fn loss_does_not_take_the_defences_down() {
+        let mut world = internet();
+        world.settings.resolution.case_randomisation = true;
+        let asked = core::cell::Cell::new(0);
+        world.server("10.0.0.3", move |plan| {
+            asked.set(asked.get() + 1);
+            if plan.transport == Transport::Udp && asked.get() > 1 {
+                Reaction::Silence
+            } else {
+                answers(&["x.example.com 0 A 192.0.2.1"])
+            }
+        });
+        world.resolve("x.example.com", RecordType::A);
+        let answer = world.resolve("x.example.com", RecordType::A);
+        assert_eq!(shown(&answer), ["x.example.com. A 192.0.2.1"]);
+        let sent: Vec<bool> = world.log.iter().map(|plan| plan.randomise_case).collect();
+        assert_eq!(sent, [true, true, false]);
+        assert_eq!(world.log.last().unwrap().transport, Transport::Tcp);
+        let view = world
+            .infra
+            .view(world.now.instant, socket("10.0.0.3"), &Name::root());
+        assert!(view.keeps_case && view.edns);
     }
 
     #[test]

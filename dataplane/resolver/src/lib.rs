@@ -11,6 +11,7 @@ pub mod answer;
 pub mod budget;
 pub mod cache;
 pub mod context;
+pub mod cookie;
 pub mod dns64;
 pub mod event;
 pub mod fetch;

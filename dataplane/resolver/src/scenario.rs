@@ -26,8 +26,12 @@ use crate::time::{Instant, Now, UnixTime};
 pub(crate) enum Reaction {
     /// It replies: header bits, answer, authority and additional records as text.
     Reply(u16, Vec<String>, Vec<String>, Vec<String>),
+    /// It replies with AA, this code, this cookie option and this answer.
+    Cookie(ResponseCode, Vec<u8>, Vec<String>),
     /// Nothing comes.
     Silence,
+    /// A reply comes, with the name in another case.
+    CaseLost,
 }
 
 pub(crate) const AA: u16 = 0x0400;
@@ -207,9 +211,24 @@ impl World {
             Some(server) if self.budget.spend_upstream_query().is_ok() => server(plan),
             _ => Reaction::Silence,
         };
-        match reaction {
+        let message = match &reaction {
             Reaction::Reply(bits, answer, authority, additional) => {
-                let message = encode(plan, bits, &[answer, authority, additional]);
+                let sections = [answer.clone(), authority.clone(), additional.clone()];
+                encode(plan, *bits, &sections, (0, &[]))
+            }
+            Reaction::Cookie(rcode, cookie, answer) => {
+                let sections = [answer.clone(), vec![], vec![]];
+                encode(
+                    plan,
+                    AA | rcode.0 & 15,
+                    &sections,
+                    ((rcode.0 >> 4) as u8, cookie),
+                )
+            }
+            _ => Vec::new(),
+        };
+        match reaction {
+            Reaction::Reply(..) | Reaction::Cookie(..) => {
                 let input = Input::Reply {
                     plan,
                     message: &message,
@@ -217,11 +236,12 @@ impl World {
                 };
                 self.step(iteration, depth, requests, input)
             }
-            Reaction::Silence => {
-                let input = Input::FetchFailed {
-                    plan,
-                    failure: FetchFailure::Timeout,
+            Reaction::Silence | Reaction::CaseLost => {
+                let failure = match reaction {
+                    Reaction::Silence => FetchFailure::Timeout,
+                    _ => FetchFailure::CaseLost,
                 };
+                let input = Input::FetchFailed { plan, failure };
                 self.step(iteration, depth, requests, input)
             }
         }
@@ -303,7 +323,12 @@ pub(crate) fn shown(answer: &Answer) -> Vec<String> {
     answer.answer.iter().map(show).collect()
 }
 
-fn encode(plan: &FetchPlan, bits: u16, sections: &[Vec<String>; 3]) -> Vec<u8> {
+fn encode(
+    plan: &FetchPlan,
+    bits: u16,
+    sections: &[Vec<String>; 3],
+    (high_rcode, cookie): (u8, &[u8]),
+) -> Vec<u8> {
     let mut out = Vec::new();
     let opt = u16::from(plan.edns && bits & 0x0f != 1 && bits & 0x0f != 4);
     let counts: Vec<u16> = sections.iter().map(|s| s.len() as u16).collect();
@@ -317,7 +342,17 @@ fn encode(plan: &FetchPlan, bits: u16, sections: &[Vec<String>; 3]) -> Vec<u8> {
         out.extend_from_slice(&record_octets(record));
     }
     if opt == 1 {
-        out.extend_from_slice(&[0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 0]);
+        out.extend_from_slice(&[0, 0, 41, 4, 0xd0, high_rcode, 0, 0x80, 0]);
+        let option = if cookie.is_empty() {
+            0
+        } else {
+            cookie.len() + 4
+        };
+        out.extend_from_slice(&(option as u16).to_be_bytes());
+        if option > 0 {
+            out.extend_from_slice(&[0, 10, 0, cookie.len() as u8]);
+            out.extend_from_slice(cookie);
+        }
     }
     out
 }

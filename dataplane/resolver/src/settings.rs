@@ -247,6 +247,8 @@ pub struct ResolutionSettings {
     pub qname_minimisation: QnameMinimisation,
     /// Whether the case of outgoing names is randomised (0x20).
     pub case_randomisation: bool,
+    /// Whether servers are sent DNS cookies (RFC 7873), so that forged replies are told from theirs.
+    pub upstream_cookies: bool,
     /// Work limits.
     pub budget: BudgetSettings,
     /// Whether IPv4 servers are asked.
@@ -419,6 +421,7 @@ impl Default for Settings {
                 builtin_local_zones: true,
                 qname_minimisation: QnameMinimisation::Relaxed,
                 case_randomisation: true,
+                upstream_cookies: true,
                 budget: BudgetSettings {
                     upstream_queries: 200,
                     queries_per_state: 32,

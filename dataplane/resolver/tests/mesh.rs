@@ -54,6 +54,7 @@ impl Script {
             recursion_desired: false,
             checking_disabled: true,
             edns: true,
+            cookie: None,
             randomise_case: false,
             timeout: Duration::from_secs(if self.text.starts_with("ask.slow") {
                 60

@@ -32,13 +32,14 @@ pub const DISPOSITIONS: [&str; 4] = ["answered", "reset", "peer_cancelled", "con
 /// How upstream queries travel.
 pub const TRANSPORTS: [&str; 4] = ["udp", "tcp", "tls", "https"];
 /// How upstream queries end.
-pub const OUTCOMES: [&str; 6] = [
+pub const OUTCOMES: [&str; 7] = [
     "replied",
     "timeout",
     "unreachable",
     "tls_failed",
     "exhausted",
     "cancelled",
+    "case_lost",
 ];
 /// How handshakes fail.
 pub const HANDSHAKE_FAULTS: [&str; 3] = ["timeout", "tls", "limit"];

@@ -351,6 +351,7 @@ const fn security_text(security: Security) -> &'static str {
 const fn failure_text(failure: FetchFailure) -> &'static str {
     match failure {
         FetchFailure::Timeout => "timeout",
+        FetchFailure::CaseLost => "case_lost",
         FetchFailure::Unreachable => "unreachable",
         FetchFailure::TlsFailed => "tls_failed",
         FetchFailure::Exhausted => "exhausted",

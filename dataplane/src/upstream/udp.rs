@@ -2,7 +2,7 @@
 //! that the kernel passes on only what comes from the server asked. Whatever does not match the
 //! query is passed over and counted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use weir_resolver::fetch::FetchFailure;
-use weir_resolver::wire;
+use weir_resolver::wire::{self, ReplyMatch};
 
 use crate::entropy;
 
@@ -37,14 +37,23 @@ pub async fn exchange(
 ) -> Result<Bytes, FetchFailure> {
     let socket = open(server).map_err(|error| failure(&error))?;
     socket.send(query).await.map_err(|error| failure(&error))?;
-    let reply = receive(&socket, query, stray);
+    let case_lost = Cell::new(false);
+    let reply = receive(&socket, query, |how| {
+        case_lost.set(case_lost.get() || how == ReplyMatch::CaseDiffers);
+        stray();
+    });
     match tokio::time::timeout(timeout, reply).await {
         Ok(outcome) => outcome.map_err(|error| failure(&error)),
+        Err(_) if case_lost.get() => Err(FetchFailure::CaseLost),
         Err(_) => Err(FetchFailure::Timeout),
     }
 }
 
-async fn receive(socket: &UdpSocket, query: &[u8], stray: impl Fn()) -> io::Result<Bytes> {
+async fn receive(
+    socket: &UdpSocket,
+    query: &[u8],
+    stray: impl Fn(ReplyMatch),
+) -> io::Result<Bytes> {
     loop {
         // An ICMP error that the kernel matched to this socket shows as an error alone.
         if socket
@@ -58,12 +67,15 @@ async fn receive(socket: &UdpSocket, query: &[u8], stray: impl Fn()) -> io::Resu
         let received = DATAGRAM.with_borrow_mut(|buffer| {
             socket.try_recv(buffer).map(|length| {
                 let datagram = buffer.get(..length).unwrap_or_default();
-                wire::reply_matches(query, datagram).then(|| Bytes::copy_from_slice(datagram))
+                match wire::match_reply(query, datagram) {
+                    ReplyMatch::Same => Ok(Bytes::copy_from_slice(datagram)),
+                    other => Err(other),
+                }
             })
         });
         match received {
-            Ok(Some(reply)) => return Ok(reply),
-            Ok(None) => stray(),
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(how)) => stray(how),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
@@ -106,8 +118,6 @@ pub fn failure(error: &io::Error) -> FetchFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     const QUERY: &[u8] = b"\x12\x34\x00\x00\x00\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";

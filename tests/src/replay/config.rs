@@ -39,6 +39,7 @@ impl Config {
         settings.limits.fetch_grace = Duration::from_secs(10_000_000_000);
         settings.resolution.prime_root = false;
         settings.resolution.case_randomisation = false;
+        settings.resolution.upstream_cookies = false;
         settings.cache.serve_stale = None;
         settings.cache.prefetch_percent = None;
         settings.cache.size = 64 << 20;

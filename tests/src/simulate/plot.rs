@@ -89,6 +89,7 @@ impl Plot {
             recursion_desired: false,
             checking_disabled: true,
             edns: true,
+            cookie: None,
             randomise_case: true,
             timeout: Duration::from_millis(400),
         }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::cookie::Cookie;
 use crate::name::Name;
 use crate::time::Instant;
 
@@ -35,6 +36,10 @@ pub(super) struct Server {
     pub(super) edns_seen: bool,
     /// It does not repeat the case of names.
     pub(super) case_lost: bool,
+    /// The cookie that it gave last (RFC 7873).
+    pub(super) cookie: Option<Cookie>,
+    /// It does not bear cookies, or not always.
+    pub(super) no_cookies: bool,
     /// Zones that it is lame for, oldest first.
     lame: Vec<(Name, Lame)>,
     /// When all of this is forgotten.
@@ -52,6 +57,8 @@ impl Server {
             no_edns: false,
             edns_seen: false,
             case_lost: false,
+            cookie: None,
+            no_cookies: false,
             lame: Vec::new(),
             expires,
             probe_after: Instant::ORIGIN,

@@ -11,6 +11,7 @@ use crate::fetch::{FetchFailure, FetchPlan, Transport};
 use crate::iterate::alias::AliasError;
 use crate::iterate::classify::{Asked, ReplyKind, Unusable, classify};
 use crate::iterate::conclude;
+use crate::iterate::cookies;
 use crate::iterate::expect;
 use crate::iterate::refer;
 use crate::iterate::scrub;
@@ -35,7 +36,13 @@ pub fn replied(
         work.failure = ExtendedError::INVALID_DATA;
         return send::pass_over(work, &open);
     };
+    if cookies::is_forged(plan, &reply) {
+        return cookies::over_tcp(work, context, plan, &open);
+    }
     note_reply(work, context, plan, &reply, &open, round_trip);
+    if let Some(next) = cookies::check(work, context, plan, &reply, &open) {
+        return next;
+    }
     if reply.truncated {
         return match plan.transport {
             Transport::Udp => send::send_again(work, context, open.index, plan, |plan| {
@@ -100,12 +107,8 @@ fn note_reply(
         return;
     };
     // What was left out after silence is what the server does not bear.
-    if address.failures > 0 && plan.transport == Transport::Udp {
-        if !plan.edns {
-            context.infra.note_no_edns(now, ttl, plan.server);
-        } else if !plan.randomise_case && context.settings.resolution.case_randomisation {
-            context.infra.note_case_lost(now, ttl, plan.server);
-        }
+    if address.failures > 0 && plan.transport == Transport::Udp && !plan.edns {
+        context.infra.note_no_edns(now, ttl, plan.server);
     }
     address.failures = 0;
 }
@@ -128,6 +131,11 @@ pub fn failed(
         }
         FetchFailure::Timeout => {
             context.infra.timed_out(now, ttl, plan.server, plan.timeout);
+        }
+        // It is there, and spells names its own way. Over TCP that does no harm.
+        FetchFailure::CaseLost => {
+            context.infra.note_case_lost(now, ttl, plan.server);
+            return cookies::over_tcp(work, context, plan, &open);
         }
         FetchFailure::Unreachable | FetchFailure::TlsFailed => {
             context.infra.timed_out(now, ttl, plan.server, Duration::ZERO);

@@ -5,6 +5,7 @@
 
 use crate::answer::ExtendedError;
 use crate::context::Context;
+use crate::cookie::Cookie;
 use crate::fetch::{FetchPlan, Transport};
 use crate::infra::{Lame, View};
 use crate::iterate::delegation::{Delegation, Source};
@@ -17,10 +18,11 @@ use crate::outcome::Request;
 use crate::question::{Question, StateKind};
 use crate::settings::DnssecMode;
 
-/// After this many queries without a reply the next keeps the case of names as it is.
-const FAILURES_UNTIL_PLAIN_CASE: u8 = 1;
-/// After this many queries without a reply the next carries no OPT record.
-const FAILURES_UNTIL_NO_EDNS: u8 = 2;
+/// After this many queries without a reply the next carries no cookie, if the server never gave one.
+const FAILURES_UNTIL_NO_COOKIE: u8 = 1;
+/// After this many queries without a reply the next goes over TCP to a server that knows EDNS, and carries no
+/// OPT record to another.
+const FAILURES_UNTIL_OTHERWISE: u8 = 2;
 
 /// Asks the next server, or looks for one.
 pub fn choose(work: &mut Work, context: &mut Context<'_>) -> Next {
@@ -103,22 +105,50 @@ fn ask(work: &mut Work, context: &mut Context<'_>, choice: Choice) -> Next {
     let Some(address) = delegation.addresses.get(choice.index) else {
         return Next::Wait;
     };
-    let udp = address.transport == Transport::Udp;
-    let failures = address.failures;
-    let plain_case = failures >= FAILURES_UNTIL_PLAIN_CASE || !choice.view.keeps_case;
-    let no_edns = failures >= FAILURES_UNTIL_NO_EDNS && !choice.view.edns_seen;
+    let (server, failures) = (address.socket, address.failures);
+    let otherwise = failures >= FAILURES_UNTIL_OTHERWISE;
+    let edns = choice.view.edns && (choice.view.edns_seen || !otherwise);
+    let transport = match &address.transport {
+        Transport::Udp if otherwise && edns => Transport::Tcp,
+        usual => usual.clone(),
+    };
+    let udp = transport == Transport::Udp;
+    let cookie = edns
+        .then(|| cookie(&choice.view, &transport, failures, context))
+        .flatten();
     let plan = FetchPlan {
-        server: address.socket,
-        transport: address.transport.clone(),
+        server,
+        timeout: timeout(&transport, &choice.view),
+        transport,
         zone: delegation.zone.clone(),
         question,
         recursion_desired: delegation.recursion_desired() || choice.as_resolver,
         checking_disabled: context.settings.dnssec.mode != DnssecMode::Off,
-        edns: choice.view.edns && !no_edns,
-        randomise_case: udp && context.settings.resolution.case_randomisation && !plain_case,
-        timeout: timeout(&address.transport, &choice.view),
+        edns,
+        cookie,
+        randomise_case: udp
+            && context.settings.resolution.case_randomisation
+            && choice.view.keeps_case
+            && edns,
     };
     send(work, context, choice.index, plan)
+}
+
+/// The cookie for a query: the one that the server gave last, else a new one.
+fn cookie(
+    view: &View,
+    transport: &Transport,
+    failures: u8,
+    context: &mut Context<'_>,
+) -> Option<Cookie> {
+    let carries = matches!(transport, Transport::Udp | Transport::Tcp);
+    if !context.settings.resolution.upstream_cookies || !view.cookies || !carries {
+        return None;
+    }
+    view.cookie.or_else(|| {
+        let fresh = failures < FAILURES_UNTIL_NO_COOKIE;
+        fresh.then(|| Cookie::of_client(context.random.next_u64()))
+    })
 }
 
 /// A stream needs a handshake before its query.

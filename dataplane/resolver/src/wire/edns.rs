@@ -5,10 +5,13 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::answer::{ExtendedError, ResponseCode};
+use crate::cookie::Cookie;
 use crate::question::ClientEdns;
 use crate::rrset::RecordType;
 use crate::wire::read::{Cursor, Malformed};
 
+/// The option code of cookies (RFC 7873, 4).
+pub(crate) const COOKIE: u16 = 10;
 /// The option code of extended errors (RFC 8914, 2).
 pub(crate) const EXTENDED_ERROR: u16 = 15;
 /// The option code of padding (RFC 7830, 3).
@@ -29,6 +32,8 @@ pub struct ReplyEdns {
     pub dnssec_ok: bool,
     /// The first extended error (RFC 8914).
     pub extended_error: Option<ExtendedError>,
+    /// The cookie (RFC 7873).
+    pub cookie: Option<Cookie>,
 }
 
 /// An OPT record after its owner name and type, whoever sent it.
@@ -40,6 +45,7 @@ pub(crate) struct Opt {
     pub(crate) dnssec_ok: bool,
     pub(crate) padding: bool,
     pub(crate) extended_error: Option<ExtendedError>,
+    pub(crate) cookie: Option<Cookie>,
 }
 
 impl Opt {
@@ -64,6 +70,7 @@ impl Opt {
                 .map_err(|_| Malformed::BrokenEdns)?;
             match code {
                 PADDING => opt.padding = true,
+                COOKIE if opt.cookie.is_none() => opt.cookie = Cookie::from_octets(data),
                 EXTENDED_ERROR if opt.extended_error.is_none() => {
                     opt.extended_error = data
                         .first_chunk::<2>()
@@ -90,6 +97,7 @@ impl Opt {
             udp_payload_size: self.udp_payload_size,
             dnssec_ok: self.dnssec_ok,
             extended_error: self.extended_error,
+            cookie: self.cookie,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::name::{NAME_MAX, Name};
 use crate::question::{ClientEdns, Query, Question};
 use crate::random::Random;
 use crate::rrset::{Class, RecordType};
-use crate::wire::edns::{Opt, PADDING};
+use crate::wire::edns::{COOKIE, Opt, PADDING};
 use crate::wire::flags;
 use crate::wire::read::Cursor;
 
@@ -256,8 +256,16 @@ pub fn encode_query(plan: &FetchPlan, udp_payload_size: u16, random: &mut Random
         } else {
             None
         };
-        let rdata_length = padding.map_or(0, |padding| padding + 4);
+        let cookie = plan.cookie.filter(|_| !encrypted);
+        let rdata_length = padding.map_or(0, |padding| padding + 4)
+            + cookie.map_or(0, |cookie| cookie.as_octets().len() + 4);
         out.extend_from_slice(&(rdata_length as u16).to_be_bytes());
+        if let Some(cookie) = cookie {
+            let octets = cookie.as_octets();
+            out.extend_from_slice(&COOKIE.to_be_bytes());
+            out.extend_from_slice(&(octets.len() as u16).to_be_bytes());
+            out.extend_from_slice(octets);
+        }
         if let Some(padding) = padding {
             out.extend_from_slice(&PADDING.to_be_bytes());
             out.extend_from_slice(&(padding as u16).to_be_bytes());
@@ -380,6 +388,7 @@ mod tests {
             recursion_desired: false,
             checking_disabled: true,
             edns: true,
+            cookie: None,
             randomise_case: true,
             timeout: Duration::from_secs(1),
         }
