@@ -23,6 +23,7 @@ pub mod dnssec;
 pub mod listener;
 pub mod mesh;
 pub mod pods;
+pub mod rate_limit;
 pub mod resolution;
 pub mod rollout;
 pub mod status;

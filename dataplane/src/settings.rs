@@ -18,8 +18,8 @@ use weir_resolver::name::Name;
 use weir_resolver::settings::{
     AccessAction, AccessRule, BudgetSettings, CacheSettings, DnssecMode, DnssecSettings, Hint,
     LocalZone, LocalZoneKind, MeshSettings, NegativeTrustAnchor, OnStreamReset, Prefix,
-    QnameMinimisation, ResolutionSettings, ResponseSettings, ServeStale, Settings, Upstream,
-    UpstreamZone,
+    QnameMinimisation, RateLimits, ResolutionSettings, ResponseSettings, ServeStale, Settings,
+    Upstream, UpstreamZone,
 };
 use weir_resolver::time::UnixTime;
 use weir_resolver::{root_hints, trust_anchor};
@@ -75,7 +75,9 @@ pub fn translate(
             extended_errors: config.responses.extended_errors,
             padding_block_size: clamp(config.responses.padding_block_size),
             minimal: config.responses.minimal,
-            ..defaults.responses
+            minimal_any: config.responses.minimal_any,
+            identity: config.responses.identity.clone(),
+            version: config.responses.version.clone(),
         },
     };
     if faults.0.is_empty() {
@@ -134,6 +136,10 @@ fn resolution(
             ConfigMinimisation::Strict => QnameMinimisation::Strict,
         },
         case_randomisation: from.case_randomisation,
+        upstream_cookies: from.upstream_cookies,
+        builtin_local_zones: from.special_use_names,
+        rate_limits: rate_limits(&from.rate_limits, faults),
+        nat64: from.dns64.as_ref().is_some_and(|dns64| dns64.nat64),
         budget: BudgetSettings {
             upstream_queries: clamp(budget.upstream_queries),
             queries_per_state: clamp(budget.queries_per_state),
@@ -154,6 +160,26 @@ fn resolution(
         avoid_loopback,
         dns64_prefix: from.dns64.as_ref().map(|dns64| prefix(&dns64.prefix)),
         ..defaults
+    }
+}
+
+fn rate_limits(from: &weir_config::rate_limit::RateLimits, faults: &mut Faults) -> RateLimits {
+    let field = |index| format!("resolution.rateLimits.perZone.overrides[{index}].zone");
+    let (client, zone) = (&from.per_client, &from.per_zone);
+    let rules = client.overrides.iter();
+    let zones = zone.overrides.iter().enumerate();
+    RateLimits {
+        client: client.queries_per_second,
+        client_overrides: rules
+            .map(|rule| (prefix(&rule.cidr), rule.queries_per_second))
+            .collect(),
+        zone: zone.queries_per_second,
+        zone_overrides: zones
+            .map(|(index, rule)| {
+                let name = faults.name(|| field(index), &rule.zone);
+                (name, rule.queries_per_second)
+            })
+            .collect(),
     }
 }
 
@@ -254,6 +280,13 @@ const fn local_zone_kind(kind: LocalZoneType) -> LocalZoneKind {
         LocalZoneType::AlwaysNodata => LocalZoneKind::AlwaysNodata,
         LocalZoneType::AlwaysTransparent => LocalZoneKind::AlwaysTransparent,
         LocalZoneType::Inform => LocalZoneKind::Inform,
+        LocalZoneType::AlwaysNull => LocalZoneKind::AlwaysNull,
+        LocalZoneType::InformDeny => LocalZoneKind::InformDeny,
+        LocalZoneType::BlockA => LocalZoneKind::BlockA,
+        LocalZoneType::BlockAaaa => LocalZoneKind::BlockAaaa,
+        LocalZoneType::BlockAWithData => LocalZoneKind::BlockAWithData,
+        LocalZoneType::BlockAaaaWithData => LocalZoneKind::BlockAaaaWithData,
+        LocalZoneType::NoDefault => LocalZoneKind::NoDefault,
     }
 }
 

@@ -43,4 +43,17 @@ pub struct ResponsesSpec {
     /// Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimal: Option<bool>,
+    /// Whether queries of type ANY are answered with one RRset (RFC 8482). Default true.
+    /// Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimal_any: Option<bool>,
+    /// The text for `id.server` and `hostname.bind` (class CH); refused without it. Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub identity: Option<String>,
+    /// The text for `version.server` and `version.bind` (class CH); refused without it.
+    /// Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub version: Option<String>,
 }

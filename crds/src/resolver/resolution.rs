@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::resolver::rate_limit::RateLimitsSpec;
 use crate::resolver::zone::{ForwardZoneSpec, LocalZoneSpec, RootHintsSpec, StubZoneSpec};
 use crate::rule::duration_within;
 use crate::unit::{CidrText, DomainText, DurationText};
@@ -40,6 +41,17 @@ pub struct ResolutionSpec {
     /// Default true. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case_randomisation: Option<bool>,
+    /// Whether servers are sent DNS cookies (RFC 7873) as a defence against forged replies.
+    /// Default true. Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_cookies: Option<bool>,
+    /// Whether special-use names (RFC 6761, 6303, 8375), as `localhost` and private reverse zones,
+    /// are answered from here. Default true. Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special_use_names: Option<bool>,
+    /// How often clients may ask, and how often zones are asked. Default not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limits: Option<RateLimitsSpec>,
     /// What one question may cost before it is answered SERVFAIL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetSpec>,
@@ -118,4 +130,8 @@ pub struct Dns64Spec {
     /// `64:ff9b::/96`. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<CidrText>,
+    /// Whether IPv4 servers are asked through the prefix, for a network without IPv4 (NAT64).
+    /// Default false. Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat64: Option<bool>,
 }

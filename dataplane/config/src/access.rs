@@ -54,6 +54,14 @@ pub struct Responses {
     pub padding_block_size: u32,
     /// Whether authority and additional sections hold only what a client needs. Default true.
     pub minimal: bool,
+    /// Whether queries of type ANY are answered with one RRset (RFC 8482). Default true.
+    pub minimal_any: bool,
+    /// The text for `id.server` and `hostname.bind` (class CH); refused without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The text for `version.server` and `version.bind` (class CH); refused without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl Default for Responses {
@@ -62,6 +70,9 @@ impl Default for Responses {
             extended_errors: true,
             padding_block_size: 468,
             minimal: true,
+            minimal_any: true,
+            identity: None,
+            version: None,
         }
     }
 }
@@ -80,5 +91,15 @@ impl AccessRule {
 impl Responses {
     pub(crate) fn check(&self, problems: &mut Problems) {
         problems.within("paddingBlockSize", self.padding_block_size, 0, 4096);
+        let texts = [("identity", &self.identity), ("version", &self.version)];
+        for (field, text) in texts {
+            let length = text.as_ref().map_or(1, String::len);
+            if length == 0 || length > 255 {
+                problems.add(
+                    field,
+                    "has no or more than 255 octets: shorten it, or leave it out",
+                );
+            }
+        }
     }
 }

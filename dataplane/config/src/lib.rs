@@ -28,6 +28,7 @@ pub mod mesh;
 pub mod name;
 mod problem;
 pub mod push;
+pub mod rate_limit;
 pub mod resolution;
 pub mod telemetry;
 pub mod unit;

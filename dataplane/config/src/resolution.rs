@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name;
 use crate::problem::Problems;
+use crate::rate_limit::RateLimits;
 use crate::unit::cidr::Cidr;
 use crate::unit::duration;
 use crate::zone::{ForwardZone, LocalZone, RootHints, StubZone};
@@ -31,6 +32,14 @@ pub struct Resolution {
     /// Whether letters of upstream queries get random case as a defence against forged replies.
     /// Default true.
     pub case_randomisation: bool,
+    /// Whether servers are sent DNS cookies (RFC 7873) as a defence against forged replies.
+    /// Default true.
+    pub upstream_cookies: bool,
+    /// Whether special-use names (RFC 6761, 6303, 8375), as `localhost` and private reverse zones,
+    /// are answered from here. Default true.
+    pub special_use_names: bool,
+    /// How often clients may ask, and how often zones are asked. Default not limited.
+    pub rate_limits: RateLimits,
     /// What one question may cost.
     pub budget: Budget,
     /// Families of addresses that upstream servers are asked by. Default both.
@@ -54,6 +63,9 @@ impl Default for Resolution {
             local_zones: Vec::new(),
             qname_minimisation: QnameMinimisation::default(),
             case_randomisation: true,
+            upstream_cookies: true,
+            special_use_names: true,
+            rate_limits: RateLimits::default(),
             budget: Budget::default(),
             ip_families: vec![IpFamily::IPv4, IpFamily::IPv6],
             private_addresses: Vec::new(),
@@ -121,12 +133,16 @@ pub struct Dns64 {
     /// The prefix of the made addresses, of 32, 40, 48, 56, 64 or 96 bits (RFC 6052 2.2).
     /// Default `64:ff9b::/96`.
     pub prefix: Cidr,
+    /// Whether IPv4 servers are asked through the prefix, for a network without IPv4 (NAT64).
+    /// Default false.
+    pub nat64: bool,
 }
 
 impl Default for Dns64 {
     fn default() -> Self {
         Self {
             prefix: Cidr::new(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0).into(), 96),
+            nat64: false,
         }
     }
 }
@@ -144,6 +160,7 @@ impl Resolution {
             zone.check(problems)
         });
         self.check_doubles(problems);
+        problems.field("rateLimits", |problems| self.rate_limits.check(problems));
         problems.field("budget", |problems| self.budget.check(problems));
         if self.ip_families.is_empty() {
             problems.add("ipFamilies", "is empty: give IPv4, IPv6, or both");

@@ -155,6 +155,20 @@ pub enum LocalZoneType {
     AlwaysTransparent,
     /// Resolved as usual, and logged with the client.
     Inform,
+    /// The null address `0.0.0.0` or `::` for A and AAAA, NODATA else, even where there are records.
+    AlwaysNull,
+    /// No answer, even where there are records: the stream is reset, and the query is counted.
+    InformDeny,
+    /// NODATA for A, even where there are records; the rest is resolved as usual.
+    BlockA,
+    /// NODATA for AAAA, even where there are records; the rest is resolved as usual.
+    BlockAaaa,
+    /// Its records; NODATA for A of all other names, whose other types are resolved as usual.
+    BlockAWithData,
+    /// Its records; NODATA for AAAA of all other names, whose other types are resolved as usual.
+    BlockAaaaWithData,
+    /// Resolved as usual, as if no special-use zone had this name.
+    NoDefault,
 }
 
 const fn yes() -> bool {

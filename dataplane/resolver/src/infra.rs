@@ -18,6 +18,8 @@ use self::round_trip::RoundTrip;
 use self::server::Server;
 use crate::cookie::Cookie;
 use crate::name::Name;
+use crate::rate::Rates;
+use crate::settings::RateLimits;
 use crate::time::Instant;
 
 pub use self::server::Lame;
@@ -32,6 +34,7 @@ const GENERATION_MAX: usize = 2048;
 pub struct Infra {
     shards: Vec<Mutex<Shard>>,
     glue: Mutex<Glue>,
+    zones: Mutex<Rates<Name>>,
     generation_max: usize,
 }
 
@@ -110,6 +113,7 @@ impl Infra {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             glue: Mutex::default(),
+            zones: Mutex::new(Rates::bounded((servers_max / 8).max(1))),
             generation_max: (servers_max / (SHARDS * 2)).max(1),
         }
     }
@@ -235,6 +239,17 @@ impl Infra {
         lame: Lame,
     ) {
         self.note(now, ttl, server, |facts| facts.note_lame(zone, lame));
+    }
+
+    /// Whether one more query to the servers of `zone` is within its rate, and counts it if so.
+    pub fn may_ask_zone(&self, now: Instant, zone: &Name, limits: &RateLimits) -> bool {
+        let own = limits.zone_overrides.iter().find(|(name, _)| name == zone);
+        let rate = own.map_or(limits.zone, |&(_, rate)| rate);
+        if rate == 0 {
+            return true;
+        }
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        zones.admit(now, zone, rate)
     }
 
     /// A parent gave these addresses of a name server; they hold for `ttl`.

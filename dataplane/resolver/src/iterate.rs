@@ -386,6 +386,21 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_over_its_rate_is_left_alone() {
+        let mut world = internet();
+        let zone = Name::from_text("example.com").unwrap();
+        world.settings.resolution.rate_limits.zone_overrides = vec![(zone, 2)];
+        let mut resolve = |name: &str| world.resolve(name, RecordType::A).rcode;
+        assert_eq!(resolve("www.example.com"), ResponseCode::NOERROR);
+        assert_eq!(resolve("empty.example.com"), ResponseCode::NOERROR);
+        assert_eq!(resolve("b.example.com"), ResponseCode::SERVFAIL);
+        assert!(world.log.is_empty());
+        world.pass(1);
+        world.resolve("b.example.com", RecordType::A);
+        assert!(!world.log.is_empty());
+    }
+
+    #[test]
     fn loss_does_not_take_the_defences_down() {
         let mut world = internet();
         world.settings.resolution.case_randomisation = true;

@@ -27,6 +27,7 @@ pub mod outcome;
 pub mod program;
 pub mod question;
 pub mod random;
+pub mod rate;
 pub mod rdata;
 pub mod resolution;
 pub mod root_hints;

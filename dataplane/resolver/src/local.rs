@@ -117,7 +117,8 @@ enum Owner {
 pub struct LocalZones {
     owners: Vec<Owner>,
     index: SuffixIndex,
-    identity: Option<String>,
+    /// What is told of the server and of its version.
+    identities: [Option<String>; 2],
 }
 
 impl LocalZones {
@@ -130,7 +131,10 @@ impl LocalZones {
         let mut own = Self {
             owners: Vec::new(),
             index: SuffixIndex::default(),
-            identity: settings.responses.identity.clone(),
+            identities: [
+                settings.responses.identity.clone(),
+                settings.responses.version.clone(),
+            ],
         };
         let resolution = &settings.resolution;
         if resolution.builtin_local_zones {
@@ -250,25 +254,24 @@ impl LocalZones {
 
     /// Class CH asks who the server is (RFC 4892); nothing is told unless the settings say what.
     fn identity(&self, question: &Question) -> LocalOutcome {
-        let names: [&[u8]; 4] = [
-            b"\x02id\x06server\x00",
-            b"\x07version\x06server\x00",
-            b"\x08hostname\x04bind\x00",
-            b"\x07version\x04bind\x00",
+        let names: [[&[u8]; 2]; 2] = [
+            [b"\x02id\x06server\x00", b"\x08hostname\x04bind\x00"],
+            [b"\x07version\x06server\x00", b"\x07version\x04bind\x00"],
         ];
-        let is_known = names.contains(&question.name.as_wire());
+        let mut told = names.iter().zip(&self.identities);
+        let known = told.find(|(names, _)| names.contains(&question.name.as_wire()));
         let is_text = matches!(question.record_type, RecordType::TXT | RecordType::ANY);
-        let Some(identity) = self.identity.as_deref().filter(|_| is_known) else {
+        let Some(identity) = known.and_then(|(_, text)| text.as_deref()) else {
             return LocalOutcome::Answer(Answer::empty(ResponseCode::REFUSED, None));
         };
         if !is_text {
-            return data(Vec::new());
+            return told_of(Vec::new());
         }
         let text = identity.as_bytes();
         let text = text.get(..text.len().min(255)).unwrap_or_default();
         let mut rdata = vec![text.len() as u8];
         rdata.extend_from_slice(text);
-        data(vec![Arc::new(Rrset {
+        told_of(vec![Arc::new(Rrset {
             owner: question.name.clone(),
             record_type: RecordType::TXT,
             class: Class::CH,
@@ -276,6 +279,17 @@ impl LocalZones {
             rdata: RdataList::new([rdata.as_slice()]),
             signatures: RdataList::default(),
         })])
+    }
+}
+
+/// What the server says of itself; there is no zone that it were an authority for.
+fn told_of(sets: Vec<Arc<Rrset>>) -> LocalOutcome {
+    match data(sets) {
+        LocalOutcome::Answer(answer) => LocalOutcome::Answer(Answer {
+            authoritative: false,
+            ..answer
+        }),
+        other => other,
     }
 }
 
@@ -619,8 +633,10 @@ mod tests {
         };
         assert_eq!(ask(&settings, "version.bind", Class::CH), "5 0");
         settings.responses.identity = Some("weir".to_owned());
-        assert_eq!(ask(&settings, "version.bind", Class::CH), "0 1");
+        assert_eq!(ask(&settings, "version.bind", Class::CH), "5 0");
         assert_eq!(ask(&settings, "id.server", Class::CH), "0 1");
+        settings.responses.version = Some("1".to_owned());
+        assert_eq!(ask(&settings, "version.bind", Class::CH), "0 1");
         assert_eq!(ask(&settings, "other", Class::CH), "5 0");
         assert_eq!(ask(&settings, "example.com", Class(4)), "5 0");
     }

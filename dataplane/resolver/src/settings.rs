@@ -228,6 +228,19 @@ pub struct BudgetSettings {
     pub depth: u16,
 }
 
+/// How often somebody may ask. Zero does not limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Queries of one client in a second that are not answered from the cache alone, per worker.
+    pub client: u32,
+    /// The same for clients of a prefix; the most specific decides.
+    pub client_overrides: Vec<(Prefix, u32)>,
+    /// Upstream queries in a second to the servers of one zone, all workers together.
+    pub zone: u32,
+    /// The same for zones of these names.
+    pub zone_overrides: Vec<(Name, u32)>,
+}
+
 /// Where answers come from.
 #[derive(Clone, Debug)]
 pub struct ResolutionSettings {
@@ -251,6 +264,8 @@ pub struct ResolutionSettings {
     pub upstream_cookies: bool,
     /// Work limits.
     pub budget: BudgetSettings,
+    /// How often somebody may ask.
+    pub rate_limits: RateLimits,
     /// Whether IPv4 servers are asked.
     pub ipv4: bool,
     /// Whether IPv6 servers are asked.
@@ -394,8 +409,10 @@ pub struct ResponseSettings {
     pub minimal: bool,
     /// Whether ANY is answered with one RRset (RFC 8482).
     pub minimal_any: bool,
-    /// Whether `id.server` and `version.bind` are answered, and with what.
+    /// Whether `id.server` and `hostname.bind` are answered, and with what.
     pub identity: Option<String>,
+    /// Whether `version.server` and `version.bind` are answered, and with what.
+    pub version: Option<String>,
 }
 
 impl Default for Settings {
@@ -428,6 +445,7 @@ impl Default for Settings {
                     restarts: 11,
                     depth: 4,
                 },
+                rate_limits: RateLimits::default(),
                 ipv4: true,
                 ipv6: true,
                 private_addresses: Vec::new(),
@@ -478,6 +496,7 @@ impl Default for Settings {
                 minimal: true,
                 minimal_any: true,
                 identity: None,
+                version: None,
             },
         }
     }

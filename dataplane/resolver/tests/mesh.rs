@@ -469,6 +469,23 @@ fn o7_a_waiter_that_is_too_old_is_answered() {
 }
 
 #[test]
+fn a_client_over_its_rate_is_refused_alone() {
+    let mut bench = Bench::new(|settings| settings.resolution.rate_limits.client = 1);
+    bench.open(1);
+    let one = bench.ask(1, 1, "ask.a");
+    let two = bench.ask(1, 3, "ask.b");
+    assert_eq!(bench.refusals.get(&two), Some(&Refusal::ClientLimit));
+    bench.reply();
+    assert_eq!(bench.answered(one), ResponseCode::NXDOMAIN);
+    bench.later(1000);
+    let three = bench.ask(1, 5, "ask.c");
+    assert_eq!(bench.refusals.get(&three), None);
+    bench.reply();
+    assert_eq!(bench.answered(three), ResponseCode::NXDOMAIN);
+    bench.end();
+}
+
+#[test]
 fn o9_o10_o13_a_refusal_changes_nothing_else() {
     let mut bench = Bench::new(|settings| settings.mesh.client_waiting_max = 2);
     bench.open(1);

@@ -40,6 +40,7 @@ impl Config {
         settings.resolution.prime_root = false;
         settings.resolution.case_randomisation = false;
         settings.resolution.upstream_cookies = false;
+        settings.responses.minimal_any = false;
         settings.cache.serve_stale = None;
         settings.cache.prefetch_percent = None;
         settings.cache.size = 64 << 20;

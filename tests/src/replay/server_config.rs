@@ -326,7 +326,9 @@ impl Builder {
                 self.config.settings.resolution.learn_name_servers = !is_yes(value);
             }
             "identity" => responses.identity = Some(value.to_owned()),
-            "hide-identity" | "hide-version" if is_yes(value) => responses.identity = None,
+            "version" => responses.version = Some(value.to_owned()),
+            "hide-identity" if is_yes(value) => responses.identity = None,
+            "hide-version" if is_yes(value) => responses.version = None,
             "do-not-query-address"
             | "val-nsec3-keysize-iterations"
             | "harden-referral-path"
@@ -339,7 +341,6 @@ impl Builder {
             | "val-clean-additional"
             | "serve-expired-ttl-reset"
             | "deny-any"
-            | "version"
             | "hide-identity"
             | "hide-version"
             | "nsid"

@@ -97,6 +97,12 @@ fn ask(work: &mut Work, context: &mut Context<'_>, choice: Choice) -> Next {
     let Some(delegation) = &work.delegation else {
         return Next::Start;
     };
+    let limits = &context.settings.resolution.rate_limits;
+    let now = context.now.instant;
+    if !context.infra.may_ask_zone(now, &delegation.zone, limits) {
+        work.failure = ExtendedError::NOT_READY;
+        return Next::Finish(fallback_or_failure(work, context));
+    }
     let question = if choice.as_resolver {
         work.current.clone()
     } else {

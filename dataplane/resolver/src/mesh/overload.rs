@@ -16,7 +16,7 @@ use crate::mesh::table::{KeyFlags, Table};
 use crate::mesh::waiter::Permit;
 use crate::program::Program;
 use crate::question::Query;
-use crate::settings::{MeshSettings, OnStreamReset};
+use crate::settings::{MeshSettings, OnStreamReset, Prefix};
 use crate::trace::{Change, StateEnd};
 
 /// How a query gets in.
@@ -30,19 +30,24 @@ pub(crate) enum Admission {
 
 /// Waiters and orphans that this client may have.
 fn waiting_max(settings: &MeshSettings, identity: Identity) -> u32 {
-    if settings.client_waiting_overrides.is_empty() {
-        return settings.client_waiting_max;
+    let overrides = &settings.client_waiting_overrides;
+    of_client(settings.client_waiting_max, overrides, identity)
+}
+
+/// What holds for a client: the number of the most specific prefix, else that for all.
+fn of_client(usual: u32, overrides: &[(Prefix, u32)], identity: Identity) -> u32 {
+    if overrides.is_empty() {
+        return usual;
     }
     let address = Ipv6Addr::from_bits(identity.0);
     let address = address
         .to_ipv4_mapped()
         .map_or(IpAddr::V6(address), IpAddr::V4);
-    settings
-        .client_waiting_overrides
+    overrides
         .iter()
         .filter(|(prefix, _)| prefix.contains(address))
         .max_by_key(|(prefix, _)| prefix.length)
-        .map_or(settings.client_waiting_max, |&(_, max)| max)
+        .map_or(usual, |&(_, max)| max)
 }
 
 impl<P: Program> Table<P> {
@@ -66,11 +71,21 @@ impl<P: Program> Table<P> {
         {
             return Err(Refusal::Full);
         }
+        if !self.client_may_ask(identity) {
+            return Err(Refusal::ClientLimit);
+        }
         match self.find(&query.question, self.client_key(query)) {
             Some(id) => self.may_join(id).then_some(Admission::Join(id)),
             None => self.may_create().then_some(Admission::Create),
         }
         .ok_or(Refusal::Full)
+    }
+
+    /// Whether a client is within its rate, and counts the query if so.
+    fn client_may_ask(&mut self, identity: Identity) -> bool {
+        let limits = &self.settings.resolution.rate_limits;
+        let rate = of_client(limits.client, &limits.client_overrides, identity);
+        self.rates.admit(self.now.instant, &identity, rate)
     }
 
     /// What a client's query is found by, beside its question.

@@ -32,9 +32,13 @@ use crate::mesh::waiter::{
 use crate::outcome::Request;
 use crate::question::{Question, QuestionKey};
 use crate::random::Random;
+use crate::rate::Rates;
 use crate::settings::Settings;
 use crate::time::{Instant, Now};
 use crate::trace::{Change, StateChange};
+
+/// Clients whose rate is remembered, at most twice; who is forgotten starts anew.
+const CLIENTS_MAX: usize = 16_384;
 
 /// Hashes with keys that the driver's seed gave, so that nobody outside can aim at one bucket.
 #[derive(Clone, Debug)]
@@ -98,6 +102,8 @@ pub(crate) struct Table<P> {
 
     pub(crate) connections: HashMap<ConnectionId, ConnectionRecord, Seeded>,
     pub(crate) identities: HashMap<Identity, IdentityRecord, Seeded>,
+    /// How often clients asked lately, where that is limited.
+    pub(crate) rates: Rates<Identity>,
     pub(crate) streams: Arena<StreamKind, StreamRecord>,
     pub(crate) stream_ids: HashMap<StreamKey, Id<StreamKind>, Seeded>,
     pub(crate) waiters: Arena<WaiterKind, Waiter>,
@@ -168,6 +174,7 @@ impl<P> Table<P> {
             draining: None,
             connections: HashMap::with_hasher(hasher.clone()),
             identities: HashMap::with_hasher(hasher.clone()),
+            rates: Rates::bounded(CLIENTS_MAX),
             // Answers that have not left yet take a slot too, beside those that wait.
             streams: Arena::new(waiters * 2),
             stream_ids: HashMap::with_hasher(hasher.clone()),
