@@ -40,6 +40,8 @@ pub struct Limits {
     pub aliases_per_reply_max: usize,
     /// RRSIGs of one RRset that are kept (KeyTrap, CVE-2023-50387).
     pub signatures_per_rrset_max: usize,
+    /// RRsets of an answer to ANY or RRSIG that are taken, each of which has to be validated.
+    pub rrsets_of_any_max: usize,
     /// Referrals that one question follows.
     pub referrals_max: u16,
     /// Target addresses looked up for one delegation.
@@ -81,6 +83,7 @@ impl Limits {
         addresses_per_delegation_max: 64,
         aliases_per_reply_max: 11,
         signatures_per_rrset_max: 8,
+        rrsets_of_any_max: 24,
         referrals_max: 130,
         targets_per_delegation_max: 16,
         targets_per_root_max: 64,

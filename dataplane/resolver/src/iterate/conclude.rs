@@ -42,9 +42,14 @@ pub fn answer(
     context: &mut Context<'_>,
     plan: &FetchPlan,
     reply: &Reply,
-    chain: Chain,
+    mut chain: Chain,
     open: &Open,
 ) -> Next {
+    let several = [RecordType::ANY, RecordType::RRSIG];
+    if several.contains(&work.current.record_type) {
+        let max = context.settings.limits.rrsets_of_any_max;
+        chain.rrsets.truncate(max);
+    }
     if let Some(cut) = expect::without_unsigned_end(context, plan, &chain) {
         return aliased(work, context, plan, reply, cut);
     }
