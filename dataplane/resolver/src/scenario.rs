@@ -237,6 +237,7 @@ impl World {
                 self.step(iteration, depth, requests, input)
             }
             Reaction::Silence | Reaction::CaseLost => {
+                self.now.instant = self.now.instant.after(plan.timeout);
                 let failure = match reaction {
                     Reaction::Silence => FetchFailure::Timeout,
                     _ => FetchFailure::CaseLost,
