@@ -28,6 +28,7 @@ pub mod reply;
 pub mod run;
 pub mod run_deckard;
 pub mod scenario;
+pub mod second_codec;
 pub mod server_config;
 pub mod token;
 

@@ -31,6 +31,7 @@ use weir_resolver::wire::{self, QueryError, QueryView};
 
 use crate::replay::describe::{message_text, question_text};
 use crate::replay::message::Message;
+use crate::replay::second_codec;
 
 /// Octets of a message's header; what is shorter is no message at all.
 const HEADER: usize = 12;
@@ -84,6 +85,8 @@ pub struct Driver {
     pub outstanding: Vec<Outstanding>,
     /// Answers in the order in which they were given.
     pub given: VecDeque<Given>,
+    /// The first answer that the second codec reads differently, in words.
+    pub difference: Option<String>,
     /// The queries sent since this was last taken.
     pub sent: Vec<FetchId>,
     /// What went over the wire, in words.
@@ -126,6 +129,7 @@ impl Driver {
             next_stream: 1,
             outstanding: Vec::new(),
             given: VecDeque::new(),
+            difference: None,
             sent: Vec::new(),
             log: Vec::new(),
         }
@@ -433,6 +437,9 @@ impl Driver {
 
     fn give(&mut self, client: IpAddr, tcp: bool, octets: &[u8]) {
         let message = Message::parse(octets);
+        if self.difference.is_none() {
+            self.difference = second_codec::difference(octets);
+        }
         self.log.push(format!(
             "answer to {client}: {}",
             message

@@ -43,7 +43,9 @@ pub fn run(
         macros: Macros::default(),
         notes: Vec::new(),
     };
-    let result = run.play();
+    let result = run
+        .play()
+        .and_then(|()| run.driver.difference.take().map_or(Ok(()), Err));
     log.append(&mut run.driver.log);
     result.map(|()| run.notes)
 }

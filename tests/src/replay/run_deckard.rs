@@ -35,7 +35,9 @@ pub fn run(
         used: BTreeSet::new(),
         notes: Vec::new(),
     };
-    let result = run.play();
+    let result = run
+        .play()
+        .and_then(|()| run.driver.difference.take().map_or(Ok(()), Err));
     log.append(&mut run.driver.log);
     result.map(|()| run.notes)
 }
