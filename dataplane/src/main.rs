@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use weir_config::rendered::read_rendered;
 use weir_config::telemetry::LogLevel;
 use weir_config::{DataplaneConfig, Problem};
 use weir_dataplane::app::{self, AppFault, Options};
@@ -128,8 +129,20 @@ fn serve(arguments: Serve) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let config = match DataplaneConfig::read(&text) {
-        Ok(config) => config,
+    let read = if arguments.check {
+        DataplaneConfig::read(&text).map(|config| (config, Vec::new()))
+    } else {
+        read_rendered(&text)
+    };
+    let config = match read {
+        Ok((config, left_out)) => {
+            for problem in left_out {
+                complain(&format!(
+                    "left out, as this version does not know it: {problem}"
+                ));
+            }
+            config
+        }
         Err(problems) => return complain_of(&problems),
     };
     if arguments.check {

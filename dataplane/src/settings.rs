@@ -443,6 +443,13 @@ dnssec: {trustAnchors: {records: ['. DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D0
     }
 
     #[test]
+    fn special_use_names_can_be_left_out() {
+        assert!(settings("{}").unwrap().resolution.builtin_local_zones);
+        let without = settings("resolution: {specialUseNames: false}").unwrap();
+        assert!(!without.resolution.builtin_local_zones);
+    }
+
+    #[test]
     fn faults_name_their_fields() {
         let faults = settings(
             "

@@ -110,7 +110,19 @@ impl Edge {
     ///
     /// # Errors
     /// As [`Self::launch`].
-    pub fn launch_on(cores: &str, mut config: serde_json::Value) -> io::Result<Self> {
+    pub fn launch_on(cores: &str, config: serde_json::Value) -> io::Result<Self> {
+        Self::launch_with(cores, config, &[])
+    }
+
+    /// The same with more environment, each as `NAME=value`.
+    ///
+    /// # Errors
+    /// As [`Self::launch`].
+    pub fn launch_with(
+        cores: &str,
+        mut config: serde_json::Value,
+        environment: &[String],
+    ) -> io::Result<Self> {
         let (port, metrics) = (free_port()?, free_port()?);
         let folder = std::env::temp_dir().join(format!("weir-edge-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
@@ -131,10 +143,11 @@ impl Edge {
         let file = folder.join("config.json");
         std::fs::write(&file, &config)?;
         let program = crate::program("weir-dataplane")?;
-        let arguments = ["--config", &file.to_string_lossy()];
-        let program = program.to_string_lossy();
+        let (program, file) = (program.to_string_lossy(), file.to_string_lossy());
+        let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
+        arguments.extend_from_slice(&[&program, "--config", &file]);
         let log = folder.join("log");
-        let server = Server::start_on(cores, "weir", address, &program, &arguments, &log)?;
+        let server = Server::start_on(cores, "weir", address, "env", &arguments, &log)?;
         Ok(Self {
             server,
             metrics: ([127, 0, 0, 1], metrics).into(),

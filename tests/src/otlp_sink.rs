@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::cluster::spans::Span;
@@ -34,13 +35,26 @@ impl OtlpSink {
     /// # Errors
     /// When no port is free.
     pub fn start() -> io::Result<Self> {
+        Self::serve(tonic::transport::Server::builder())
+    }
+
+    /// Starts it with TLS and this certificate and key, in PEM.
+    ///
+    /// # Errors
+    /// When no port is free, or they cannot be read.
+    pub fn start_tls(certificate: &str, key: &str) -> io::Result<Self> {
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        let server = tonic::transport::Server::builder().tls_config(tls);
+        Self::serve(server.map_err(io::Error::other)?)
+    }
+
+    fn serve(mut server: tonic::transport::Server) -> io::Result<Self> {
         let sink = Self {
             address: ([127, 0, 0, 1], crate::edge::free_port()?).into(),
             spans: Arc::default(),
         };
         let service = TraceServiceServer::new(Keep(Arc::clone(&sink.spans)));
-        let server = tonic::transport::Server::builder().add_service(service);
-        tokio::spawn(server.serve(sink.address));
+        tokio::spawn(server.add_service(service).serve(sink.address));
         Ok(sink)
     }
 

@@ -333,3 +333,31 @@ fn a_push_continues_the_operators_trace() {
         assert_eq!(spans[1].attribute("weir.config.field"), "workers");
     });
 }
+
+#[test]
+fn a_collector_behind_tls_must_show_a_certificate_that_is_trusted() {
+    run(async {
+        let pair = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+        let sink = OtlpSink::start_tls(&certificate, &key).unwrap();
+        let upstream = HeldUpstream::start(3600, true).await.unwrap();
+        let file = std::env::temp_dir().join(format!("weir-otlp-{}.crt", std::process::id()));
+        std::fs::write(&file, certificate).unwrap();
+        let trusting = [format!("OTEL_EXPORTER_OTLP_CERTIFICATE={}", file.display())];
+        for environment in [[].as_slice(), &trusting] {
+            let mut config = document(&upstream, &sink, "1");
+            config["telemetry"]["traces"]["endpoint"] = json!(format!("https://{}", sink.address));
+            let edge = Edge::launch_with("0", config, environment).unwrap();
+            let streams = make_streams(&edge, &upstream).await;
+            if environment.is_empty() {
+                // More than two rounds of export to somebody who is not trusted.
+                sleep(Duration::from_millis(1500)).await;
+                assert_eq!(sink.spans(), []);
+            } else {
+                let told = || sink.spans().into_iter().filter(Span::is_stream).count();
+                until("every stream is told", async || told() >= streams).await;
+            }
+        }
+        std::fs::remove_file(file).unwrap();
+    });
+}

@@ -88,6 +88,15 @@ pub struct Admin {
     pub key_file: String,
 }
 
+/// What is wrong with the form of a document, and where.
+pub(crate) fn problem(fault: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = fault.path().to_string();
+    Problem {
+        field: if path == "." { String::new() } else { path },
+        message: fault.inner().to_string(),
+    }
+}
+
 impl DataplaneConfig {
     /// Reads a document from JSON or YAML and checks it.
     ///
@@ -107,14 +116,8 @@ impl DataplaneConfig {
             serde_saphyr::from_str(text)
                 .map_err(|fault| whole(format!("this is neither JSON nor YAML: {fault}")))?
         };
-        let config: Self = serde_path_to_error::deserialize(value).map_err(|fault| {
-            let path = fault.path().to_string();
-            let field = if path == "." { String::new() } else { path };
-            vec![Problem {
-                field,
-                message: fault.inner().to_string(),
-            }]
-        })?;
+        let config: Self =
+            serde_path_to_error::deserialize(value).map_err(|fault| vec![problem(&fault)])?;
         let problems = config.validate();
         if problems.is_empty() {
             Ok(config)

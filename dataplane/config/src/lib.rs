@@ -29,6 +29,7 @@ pub mod name;
 mod problem;
 pub mod push;
 pub mod rate_limit;
+pub mod rendered;
 pub mod resolution;
 pub mod telemetry;
 pub mod unit;

@@ -1,7 +1,8 @@
 //! The documents of a push: what the operator sends to a pod's admin port, and what the pod says.
 //!
 //! `PUT /config` takes a [`Push`] and gives 200 with [`Applied`] once it is live, or 422 with
-//! [`Rejected`] and nothing changed. `GET /config` gives 200 with the [`Applied`] of what is live.
+//! [`Rejected`] and nothing changed. `GET /state` gives 200 with a JSON object that holds the [`Applied`] of what
+//! is live as `live`, the document as `config`, and counts of what is going on.
 //! All are JSON over HTTP/2 with certificates of the operator's own authority on both sides.
 //! Owns the form of the documents; never sends one.
 

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +21,8 @@ use crate::entropy;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Spans exported at once.
 const BATCH: usize = 512;
+/// The variable of OpenTelemetry that names a collector's authority, in PEM.
+const AUTHORITY: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 /// For one export.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -91,11 +94,15 @@ async fn export(exporter: Option<&SpanExporter>, ledger: &mut Ledger, failing: &
 fn open(traces: Option<&Traces>, ledger: &mut Ledger) -> Option<SpanExporter> {
     let traces = traces?;
     ledger.include_names(traces.include_names);
-    let built = SpanExporter::builder()
+    let builder = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(traces.endpoint.clone())
-        .with_timeout(TIMEOUT)
-        .build();
+        .with_timeout(TIMEOUT);
+    let built = if traces.endpoint.starts_with("https://") {
+        builder.with_tls_config(collector_tls()).build()
+    } else {
+        builder.build()
+    };
     match built {
         Ok(mut exporter) => {
             exporter.set_resource(&resource());
@@ -104,6 +111,21 @@ fn open(traces: Option<&Traces>, ledger: &mut Ledger) -> Option<SpanExporter> {
         Err(error) => {
             tracing::warn!(%error, endpoint = traces.endpoint, "traces cannot be exported");
             None
+        }
+    }
+}
+
+/// Trusts the authority that `OTEL_EXPORTER_OTLP_CERTIFICATE` names, or the public ones: the image has none of its own.
+fn collector_tls() -> ClientTlsConfig {
+    let tls = ClientTlsConfig::new();
+    let Some(file) = std::env::var_os(AUTHORITY).filter(|file| !file.is_empty()) else {
+        return tls.trust_anchors(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    };
+    match std::fs::read(&file) {
+        Ok(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+        Err(error) => {
+            tracing::warn!(%error, file = %file.display(), "no collector is trusted: give {AUTHORITY} a readable PEM file");
+            tls
         }
     }
 }

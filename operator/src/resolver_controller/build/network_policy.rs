@@ -14,7 +14,10 @@ use crate::naming;
 use crate::resolver_controller::build::meta::meta;
 use crate::resolver_controller::validate::ValidatedResolver;
 
-/// Clients and scrapers from anywhere, pushes from the operator alone; out to name servers and to
+/// The label of the operator's pods, which the chart sets and never changes.
+const OPERATOR: (&str, &str) = ("app.kubernetes.io/name", "weir-operator");
+
+/// Clients and scrapers from anywhere, pushes from the operator's pods alone; out to name servers and to
 /// the collector of traces.
 pub(crate) fn network_policy(
     resolver: &ValidatedResolver,
@@ -91,8 +94,10 @@ fn operator(namespace: &str) -> NetworkPolicyPeer {
         "kubernetes.io/metadata.name".to_owned(),
         namespace.to_owned(),
     );
+    let pods = (OPERATOR.0.to_owned(), OPERATOR.1.to_owned());
     NetworkPolicyPeer {
         namespace_selector: Some(labels([name].into())),
+        pod_selector: Some(labels([pods].into())),
         ..NetworkPolicyPeer::default()
     }
 }
@@ -109,5 +114,22 @@ fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
         protocol: Some(protocol.to_owned()),
         port: Some(IntOrString::Int(i32::from(number))),
         end_port: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_the_operators_pods_may_push() {
+        let peer = operator("weir-system");
+        let labels = |selector: Option<LabelSelector>| selector.unwrap().match_labels.unwrap();
+        let namespace = labels(peer.namespace_selector);
+        assert_eq!(namespace["kubernetes.io/metadata.name"], "weir-system");
+        let pods = labels(peer.pod_selector);
+        assert_eq!(pods["app.kubernetes.io/name"], "weir-operator");
     }
 }
