@@ -12,6 +12,7 @@ pub mod edge;
 pub mod fuzz;
 pub mod held_upstream;
 pub mod otlp_sink;
+pub mod internet;
 pub mod raw_h2;
 pub mod replay;
 pub mod simulate;

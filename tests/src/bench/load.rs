@@ -127,7 +127,8 @@ pub fn trusting_client(resumption: bool) -> Arc<rustls::ClientConfig> {
     Arc::new(config)
 }
 
-type Sender = h2::client::SendRequest<Bytes>;
+/// One connection on which streams can be opened.
+pub type Sender = h2::client::SendRequest<Bytes>;
 
 /// Opens one connection; its driver runs on the local set.
 ///
@@ -153,9 +154,21 @@ pub async fn connect(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> 
 /// # Errors
 /// When the stream or connection ends early.
 pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<(u16, Vec<u8>)> {
+    ask_message(sender, address, &query(name)).await
+}
+
+/// Sends this query and reads the answer to its end; gives its status and the message.
+///
+/// # Errors
+/// When the stream or connection ends early.
+pub async fn ask_message(
+    sender: &Sender,
+    address: SocketAddr,
+    query: &[u8],
+) -> io::Result<(u16, Vec<u8>)> {
     let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
     let (response, _) = sender
-        .send_request(get(address, name)?, true)
+        .send_request(get(address, query)?, true)
         .map_err(io::Error::other)?;
     let response = response.await.map_err(io::Error::other)?;
     let status = response.status().as_u16();
@@ -171,10 +184,10 @@ pub async fn ask(sender: &Sender, address: SocketAddr, name: &str) -> io::Result
     Ok((status, message))
 }
 
-fn get(address: SocketAddr, name: &str) -> io::Result<http::Request<()>> {
+fn get(address: SocketAddr, query: &[u8]) -> io::Result<http::Request<()>> {
     let uri = format!(
         "https://{address}/dns-query?dns={}",
-        BASE64URL_NOPAD.encode(&query(name))
+        BASE64URL_NOPAD.encode(query)
     );
     http::Request::get(uri).body(()).map_err(io::Error::other)
 }
@@ -250,7 +263,7 @@ async fn connection_load(
 async fn reset(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<()> {
     let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
     let (_response, mut stream) = sender
-        .send_request(get(address, name)?, true)
+        .send_request(get(address, &query(name))?, true)
         .map_err(io::Error::other)?;
     stream.send_reset(h2::Reason::CANCEL);
     tokio::task::yield_now().await;
