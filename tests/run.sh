@@ -5,7 +5,8 @@ set -euo pipefail
 cluster=$1
 images=$2
 missing=()
-for pair in kdig:knot-dnsutils curl:curl dnsperf:dnsperf; do
+for pair in kdig:knot-dnsutils curl:curl dnsperf:dnsperf nsd:nsd named:bind9 \
+  dnssec-signzone:bind9-utils knotd:knot unbound:unbound ip:iproute2 unshare:util-linux; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then

@@ -26,7 +26,7 @@ use crate::cache::shard::{Entry, Shard};
 use crate::cache::store::{Store, dead_before, seconds};
 use crate::name::Name;
 use crate::question::{Question, QuestionKey};
-use crate::rrset::{Class, RecordType, Rrset};
+use crate::rrset::{Class, RecordType, Rrset, made_by_dname};
 use crate::settings::{CacheSettings, Settings, UpstreamZone};
 use crate::time::Now;
 use crate::wire::QueryView;
@@ -158,8 +158,11 @@ impl Cache {
         if answer.authoritative {
             return;
         }
-        if answer.answer.len() > 1 && answer.security > Security::Bogus {
-            for set in &answer.answer {
+        // One insecure part makes the whole insecure, so that says nothing of the others.
+        if answer.answer.len() > 1 && answer.security == Security::Secure {
+            let made = made_by_dname(&answer.answer);
+            let sets = answer.answer.iter().enumerate();
+            for (_, set) in sets.filter(|(index, _)| !made.contains(index)) {
                 let times = times(now, &settings.cache);
                 self.put(times, &settings.cache, (set, None, answer.security));
             }

@@ -5,6 +5,7 @@
 //! what came in is what is verified, cached and sent on. Never interprets record data: `rdata.rs` does.
 
 use core::fmt;
+use std::sync::Arc;
 
 use crate::name::Name;
 
@@ -168,6 +169,24 @@ pub struct Rrset {
     pub signatures: RdataList,
 }
 
+/// The places of the CNAMEs in `section` that a DNAME there stands for (RFC 6672, 3.1). They are never signed, so none
+/// may be kept or given without its DNAME.
+#[must_use]
+pub fn made_by_dname(section: &[Arc<Rrset>]) -> Vec<usize> {
+    let is_below = |cname: &Rrset| {
+        section.iter().any(|dname| {
+            dname.record_type == RecordType::DNAME
+                && dname.owner != cname.owner
+                && cname.owner.is_within(&dname.owner)
+        })
+    };
+    let cnames = section.iter().enumerate();
+    cnames
+        .filter(|(_, cname)| cname.record_type == RecordType::CNAME && is_below(cname))
+        .map(|(index, _)| index)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +204,27 @@ mod tests {
         let list = RdataList::new([&b"abc"[..], b"", b"z"]);
         assert_eq!(list.iter().collect::<Vec<_>>(), [&b"abc"[..], b"", b"z"]);
         assert_eq!(list.len(), 3);
+    }
+
+    #[test]
+    fn a_cname_below_a_dname_is_made_by_it() {
+        let set = |owner: &str, record_type| {
+            Arc::new(Rrset {
+                owner: Name::from_text(owner).unwrap(),
+                record_type,
+                class: Class::IN,
+                ttl: 60,
+                rdata: RdataList::default(),
+                signatures: RdataList::default(),
+            })
+        };
+        let section = [
+            set("y", RecordType::CNAME),
+            set("y", RecordType::DNAME),
+            set("b.y", RecordType::CNAME),
+            set("b.z", RecordType::CNAME),
+            set("b.y", RecordType::A),
+        ];
+        assert_eq!(made_by_dname(&section), [2]);
     }
 }

@@ -321,6 +321,8 @@ pub struct DnssecSettings {
     pub key_sentinel: bool,
     /// Whether every algorithm of the DS RRset must have a good signature.
     pub harden_algorithm_downgrade: bool,
+    /// Whether DS records with SHA-1 digests are left aside where stronger ones are (RFC 4509, 3).
+    pub ignore_sha1_digests: bool,
     /// Whether algorithms 5 and 7 count as supported (RFC 9905 says no to signers, validators may go on).
     pub sha1: bool,
     /// Tests only: a fixed date for signature windows; the scenario clock else.
@@ -444,6 +446,7 @@ impl Default for Settings {
                 signature_skew: (Duration::from_secs(3600), Duration::from_secs(86_400)),
                 key_sentinel: true,
                 harden_algorithm_downgrade: false,
+                ignore_sha1_digests: true,
                 sha1: true,
                 date_override: None,
                 assume_sha1_and_dsa_good: false,

@@ -11,6 +11,7 @@ pub mod nsec3;
 pub mod phase;
 pub mod role;
 pub mod sentinel;
+pub mod short_rsa;
 pub mod signature;
 pub mod signer;
 pub mod synthesis;
@@ -196,6 +197,11 @@ impl Validation {
                 && let Some(rrset) = self.answer.answer.get(self.expanded)
                 && !synthesised
             {
+                if rrset.record_type == RecordType::DNAME {
+                    // RFC 4592, 4.4: what a wildcard DNAME stands for is not defined, and a zone's DNAME
+                    // must not be moved to another place of it.
+                    return Err(Stop::Bogus(ExtendedError::DNSSEC_BOGUS));
+                }
                 let owner = rrset.owner.clone();
                 let keys = Arc::clone(keys);
                 let denial = denial_of(&mut self.denials, &self.answer, &keys, context);
@@ -772,6 +778,43 @@ mod tests {
         let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
         let answer = world.check("www.sub.example", A, positive(vec![www]));
         assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+    }
+
+    #[test]
+    fn sha1_digests_do_not_count_beside_stronger_ones() {
+        for (ignore, security) in [(true, Security::Bogus), (false, Security::Secure)] {
+            let mut world = World::new();
+            world.settings.dnssec.ignore_sha1_digests = ignore;
+            let (mut wrong, weak) = (world.sub.ds(2), world.sub.ds(1));
+            wrong[10] ^= 1;
+            let ds = rrset("sub.example", RecordType::DS, &[&wrong, &weak]);
+            let ds = world.example.sign(ds);
+            world.set("sub.example", RecordType::DS, positive(vec![ds]));
+            let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+            let answer = world.check("www.sub.example", A, positive(vec![www]));
+            assert_eq!(answer.security, security, "{ignore}");
+        }
+    }
+
+    #[test]
+    fn a_dname_from_a_wildcard_is_bogus() {
+        let mut world = World::new();
+        let to = name("sub.example");
+        let dname = rrset("x.example", RecordType::DNAME, &[to.as_wire()]);
+        let dname = world.example.sign_as(dname, 1);
+        let cname = rrset(
+            "www.x.example",
+            RecordType::CNAME,
+            &[name("www.sub.example").as_wire()],
+        );
+        let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+        let mut answer = positive(vec![dname, Arc::new(cname), www]);
+        let types = [RecordType::SOA, RecordType::DNSKEY];
+        answer
+            .authority
+            .push(world.example.nsec("example", "y.example", &types));
+        let answer = world.check("www.x.example", A, answer);
+        assert_eq!(answer.security, Security::Bogus);
     }
 
     #[test]

@@ -4,6 +4,11 @@
 //! installs the Debian packages that it needs. Ends with 0 when Weir differs in at most 0.1 % of what the others
 //! agree on.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line program talks on standard output"
+)]
+
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -38,6 +43,9 @@ struct Arguments {
     /// What the choice of questions follows from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Keeps everything running until a line comes, to be looked at with `nsenter --net --target PID`.
+    #[arg(long)]
+    hold: bool,
     /// Where zones, configurations and logs go; a fresh folder otherwise.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -77,16 +85,10 @@ fn main() -> Result<ExitCode> {
     Ok(report(&outcome))
 }
 
-fn is_there(program: &str) -> bool {
-    let folders = std::env::var("PATH").unwrap_or_default();
-    let mut folders = folders.split(':').chain(["/usr/sbin", "/sbin"]);
-    folders.any(|folder| std::path::Path::new(folder).join(program).is_file())
-}
-
 fn install() -> Result<()> {
     let missing: Vec<&str> = PROGRAMS
         .iter()
-        .filter(|(program, _)| !is_there(program))
+        .filter(|(program, _)| authorities::find(program).is_none())
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
@@ -142,6 +144,10 @@ fn play(arguments: &Arguments, folder: &std::path::Path) -> Result<Outcome> {
         outcome.asked,
         began.elapsed().as_secs_f64()
     );
+    if arguments.hold {
+        println!("running in process {}", std::process::id());
+        std::io::stdin().read_line(&mut String::new())?;
+    }
     Ok(outcome)
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::internet::plan::{LOW, ROOT, TOP, Zone};
@@ -22,13 +22,35 @@ impl Drop for Process {
     }
 }
 
+/// Where a program lies, if it is installed.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
+    folders.find_map(|folder| Some(Path::new(folder).join(program)).filter(|file| file.is_file()))
+}
+
+/// A copy of a program in the folder: profiles of AppArmor hold servers at their own paths to their own folders.
+fn copy(folder: &Path, program: &str) -> io::Result<PathBuf> {
+    if program.contains('/') {
+        return Ok(PathBuf::from(program));
+    }
+    let to = folder.join(program);
+    if !to.exists() {
+        let from =
+            find(program).ok_or_else(|| io::Error::other(format!("{program} is not installed")))?;
+        std::fs::copy(from, &to)?;
+    }
+    Ok(to)
+}
+
 /// Starts a program, its output in `name.log`.
 ///
 /// # Errors
 /// When it cannot be started.
 pub fn start(folder: &Path, name: &str, program: &str, arguments: &[&str]) -> io::Result<Process> {
     let log = std::fs::File::create(folder.join(format!("{name}.log")))?;
-    Command::new(program)
+    Command::new(copy(folder, program)?)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -22,6 +22,8 @@ use crate::replay::message::Message;
 
 /// How long a client waits.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// From the last question to the second round: longer than Weir remembers a failure, and a server that timed out.
+const AFTER_FAILURES: Duration = Duration::from_secs(35);
 /// Clients that ask at the same time.
 const CLIENTS: usize = 64;
 
@@ -103,7 +105,7 @@ pub struct Difference {
     pub question: Question,
     /// What Weir, Unbound and BIND said; none for no answer.
     pub said: [Option<Gist>; 3],
-    /// Whether Weir still differs when all are asked again.
+    /// Whether Weir still differs when all are asked again at the end, past the time of remembered failures.
     pub lasting: bool,
 }
 
@@ -208,22 +210,24 @@ pub async fn run(questions: Vec<Question>) -> io::Result<Outcome> {
                     agree(unbound, bind),
                     [agree(weir, unbound), agree(weir, bind)],
                 );
-                let difference = agreed && !with[0];
-                let lasting = difference && {
-                    let [weir, unbound, bind] = client.ask(question).await;
-                    agree(unbound.as_ref(), bind.as_ref())
-                        && !agree(weir.as_ref(), unbound.as_ref())
-                };
-                outcome
-                    .borrow_mut()
-                    .count(question, said, agreed, with, lasting);
+                outcome.borrow_mut().count(question, said, agreed, with);
             }
         }));
     }
     for client in clients {
         client.await.map_err(io::Error::other)?;
     }
-    Ok(outcome.take())
+    let mut outcome = outcome.take();
+    if !outcome.differences.is_empty() {
+        tokio::time::sleep(AFTER_FAILURES).await;
+    }
+    let mut client = Client::open().await?;
+    for difference in &mut outcome.differences {
+        let [weir, unbound, bind] = client.ask(&difference.question).await;
+        difference.lasting =
+            agree(unbound.as_ref(), bind.as_ref()) && !agree(weir.as_ref(), unbound.as_ref());
+    }
+    Ok(outcome)
 }
 
 impl Outcome {
@@ -233,7 +237,6 @@ impl Outcome {
         said: [Option<Gist>; 3],
         agreed: bool,
         with: [bool; 2],
-        lasting: bool,
     ) {
         self.asked += 1;
         let weir = said[0].as_ref();
@@ -245,7 +248,7 @@ impl Outcome {
                 self.differences.push(Difference {
                     question: question.clone(),
                     said,
-                    lasting,
+                    lasting: false,
                 });
             }
         } else {

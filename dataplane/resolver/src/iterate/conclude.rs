@@ -17,7 +17,7 @@ use crate::iterate::start;
 use crate::iterate::store::{Section, keep, keep_all, lower_soa};
 use crate::iterate::work::{Next, Open, Work};
 use crate::rdata;
-use crate::rrset::{RecordType, Rrset};
+use crate::rrset::{RecordType, Rrset, made_by_dname};
 use crate::wire::Reply;
 
 /// Answers without signatures that are set aside in the hope of a better server.
@@ -26,7 +26,13 @@ const UNSIGNED_MAX: u8 = 3;
 /// The chain of an answer, cleared of private addresses and kept in the cache.
 fn keep_chain(work: &Work, context: &Context<'_>, reply: &Reply, chain: Chain) -> Vec<Arc<Rrset>> {
     let mut kept = Vec::new();
-    for rrset in chain.rrsets {
+    let made = made_by_dname(&chain.rrsets);
+    for (index, rrset) in chain.rrsets.into_iter().enumerate() {
+        if made.contains(&index) {
+            // By itself it would stand without its proof: it is made anew from its DNAME.
+            kept.push(rrset);
+            continue;
+        }
         let rrset = Arc::unwrap_or_clone(rrset);
         let rrset = scrub::harvested(rrset, context.settings.limits.name_servers_max);
         if let Some(rrset) = scrub::without_private(rrset, &context.settings.resolution) {

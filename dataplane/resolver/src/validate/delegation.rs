@@ -269,7 +269,10 @@ fn entrance_keys(
         .filter_map(|ds| Ds::parse(ds))
         .filter(|ds| policy.supports(ds.algorithm) && digest_type(ds.digest_type).is_some())
         // RFC 4509, 3: a SHA-1 digest is not looked at beside a stronger one.
-        .filter(|ds| !harden || Some(ds.digest_type) == strongest);
+        .filter(|ds| {
+            let weak = ds.digest_type == 1 && policy.settings.dnssec.ignore_sha1_digests;
+            Some(ds.digest_type) == strongest || !harden && !weak
+        });
     let mut digests = usize::from(policy.settings.limits.ds_tried_max);
     for ds in usable.take(digests) {
         algorithms.push(ds.algorithm);
