@@ -165,7 +165,7 @@ impl LocalZones {
     fn zone(&self, name: &[u8]) -> Option<&Zone> {
         let at = self.index.longest(name)?;
         match self.owners.get(at as usize)? {
-            Owner::Zone(zone) if is_effective(zone.kind) => Some(zone),
+            Owner::Zone(zone) if is_effective(zone) => Some(zone),
             _ => None,
         }
     }
@@ -293,12 +293,13 @@ fn told_of(sets: Vec<Arc<Rrset>>) -> LocalOutcome {
     }
 }
 
-/// Whether a kind of zone does anything at all.
-const fn is_effective(kind: LocalZoneKind) -> bool {
-    !matches!(
-        kind,
-        LocalZoneKind::AlwaysTransparent | LocalZoneKind::NoDefault
-    )
+/// Whether a zone does anything at all: a transparent one only gives its records.
+fn is_effective(zone: &Zone) -> bool {
+    match zone.kind {
+        LocalZoneKind::AlwaysTransparent | LocalZoneKind::NoDefault => false,
+        LocalZoneKind::Transparent | LocalZoneKind::TypeTransparent => !zone.records.is_empty(),
+        _ => true,
+    }
 }
 
 /// An answer of the zone whatever its records are, for kinds that work so.
@@ -618,6 +619,17 @@ mod tests {
                 "{text} {record_type}"
             );
         }
+    }
+
+    #[test]
+    fn the_cache_answers_in_a_transparent_zone_without_records() {
+        let concern = |kind, records| {
+            zones(vec![("test", kind, records)]).concern(b"\x01a\x04test\x00", Class::IN)
+        };
+        assert!(!concern(LocalZoneKind::Transparent, vec![]));
+        let records = vec![set("b.test", RecordType::A, &[192, 0, 2, 1])];
+        assert!(concern(LocalZoneKind::Transparent, records));
+        assert!(concern(LocalZoneKind::Static, vec![]));
     }
 
     #[test]
