@@ -25,11 +25,17 @@ impl Clock {
     /// What time it is.
     #[must_use]
     pub fn now(self) -> Now {
+        self.now_at(SystemInstant::now())
+    }
+
+    /// What time it is, for who has read the monotonic clock already.
+    #[must_use]
+    pub fn now_at(self, now: SystemInstant) -> Now {
         let unix = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Now {
-            instant: self.instant(SystemInstant::now()),
+            instant: self.instant(now),
             unix: UnixTime(unix.as_secs()),
         }
     }

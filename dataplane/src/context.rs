@@ -2,14 +2,17 @@
 //! settings in force, and the buffers that one turn uses and leaves empty. Lives on one thread.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use weir_resolver::access;
 use weir_resolver::cache::Cache;
 use weir_resolver::key::ConnectionId;
 use weir_resolver::local::LocalZones;
-use weir_resolver::settings::Settings;
+use weir_resolver::settings::{AccessAction, Settings};
+use weir_resolver::time::Now;
 
 use crate::clock::Clock;
 use crate::doh::request::{QUERY_MAX, QueryBuffer};
@@ -49,6 +52,10 @@ pub struct WorkerContext {
     pub scratch: RefCell<Scratch>,
     /// Where the query of a GET is decoded into; taken while it is used.
     pub query_buffer: Cell<Option<Box<QueryBuffer>>>,
+    /// When the turn that runs began: a turn is short, so its lookups need no clock of their own.
+    pub turn: Cell<Now>,
+    /// The client that was last looked up in the access rules: a turn asks for one over and over.
+    access: Cell<Option<(IpAddr, AccessAction)>>,
     /// The way to the trace book.
     pub recorder: Recorder,
     /// Octets of queries being received.
@@ -108,6 +115,8 @@ impl WorkerContext {
             sampler: RefCell::new(sampler),
             scratch: RefCell::new(scratch),
             query_buffer: Cell::new(None),
+            turn: Cell::new(clock.now()),
+            access: Cell::new(None),
             recorder,
             query_bytes: Cell::new(0),
             response_bytes: Cell::new(0),
@@ -120,6 +129,25 @@ impl WorkerContext {
         self.query_buffer
             .take()
             .unwrap_or_else(|| Box::new([0; QUERY_MAX]))
+    }
+
+    /// Goes by other settings from now on.
+    pub fn replace_settings(&self, settings: Arc<Settings>) {
+        *self.policy.borrow_mut() = LocalZones::new(&settings);
+        *self.settings.borrow_mut() = settings;
+        self.access.set(None);
+    }
+
+    /// What the access rules in force say of a client.
+    pub fn access(&self, client: IpAddr) -> AccessAction {
+        if let Some((known, action)) = self.access.get()
+            && known == client
+        {
+            return action;
+        }
+        let action = access::action(&self.settings.borrow().access_control, client);
+        self.access.set(Some((client, action)));
+        action
     }
 
     /// A number for a new connection, never used before in this process.

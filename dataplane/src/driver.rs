@@ -19,7 +19,6 @@ use weir_resolver::answer::Answer;
 use weir_resolver::event::Event;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
-use weir_resolver::local::LocalZones;
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
 use weir_resolver::random::Random;
@@ -160,8 +159,7 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Replace(settings, traces) => {
-                *self.worker.policy.borrow_mut() = LocalZones::new(&settings);
-                *self.worker.settings.borrow_mut() = Arc::clone(&settings);
+                self.worker.replace_settings(Arc::clone(&settings));
                 *self.worker.sampler.borrow_mut() = Sampler::new(traces.as_ref());
                 self.handle(Event::Replace(settings));
             }

@@ -26,10 +26,10 @@ pub fn action(rules: &[AccessRule], client: IpAddr) -> AccessAction {
     best.map_or(AccessAction::Refuse, |rule| rule.action)
 }
 
-/// Whether a client may be answered from the cache: without RD only those who may look into it.
+/// Whether a client with this action may be answered from the cache: without RD only those who may look into it.
 #[must_use]
-pub fn may_have_cached(rules: &[AccessRule], client: IpAddr, recursion_desired: bool) -> bool {
-    match action(rules, client) {
+pub const fn may_have_cached(action: AccessAction, recursion_desired: bool) -> bool {
+    match action {
         AccessAction::AllowSnoop => true,
         AccessAction::Allow => recursion_desired,
         AccessAction::Refuse | AccessAction::Deny => false,

@@ -96,6 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// One turn: everything that can be done now.
     fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
+        self.worker.turn.set(self.worker.clock.now_at(now));
         self.meter.borrow_mut().start_turn();
         self.follow_settings();
         self.obey(now);
@@ -255,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Arms the one timer of the connection for what is due next, and does what is due.
     fn watch(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let busy = !self.streams.is_empty();
+        let busy = !self.streams.is_empty() || self.streams.holds_room();
         let soon = busy || self.ends.is_some() || self.meter.borrow().has_open_clock();
         // Set again only when the next look is due earlier than planned: traffic costs no timer.
         if soon && self.sleep.deadline().into_std() > now + edge::TICK {
@@ -283,7 +284,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .check_clocks(now, edge::HEADERS_TIMEOUT, edge::WRITE_TIMEOUT);
         self.streams.expire(now);
         self.streams.look_for_resets(context);
-        if !self.streams.is_empty() {
+        if self.streams.is_empty() {
+            // What a burst needed does not stay with a connection that rests.
+            self.streams.shrink();
+            self.completions = Vec::new();
+        } else {
             self.active = now;
         }
         let idle_at = self.active + self.edge.http2.idle_timeout;

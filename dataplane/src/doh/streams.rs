@@ -75,6 +75,17 @@ impl Streams {
         self.open.is_empty() && self.ready.is_empty()
     }
 
+    /// Whether there is room to give back.
+    #[must_use]
+    pub fn holds_room(&self) -> bool {
+        self.ready.capacity() > 0
+    }
+
+    /// Gives back the room that answers were gathered in.
+    pub fn shrink(&mut self) {
+        self.ready.shrink_to_fit();
+    }
+
     /// How many are to be answered in this turn.
     #[must_use]
     pub fn ready(&self) -> usize {

@@ -247,7 +247,8 @@ impl Driver {
         (tcp, limit): (bool, u16),
     ) -> Result<bool, DriverError> {
         let rules = &self.settings.access_control;
-        let allowed = access::may_have_cached(rules, client, view.recursion_desired);
+        let action = access::action(rules, client);
+        let allowed = access::may_have_cached(action, view.recursion_desired);
         if !allowed || self.local.concern(view.name, view.class) {
             return Ok(false);
         }
