@@ -15,6 +15,10 @@ use weir_dataplane::app::{self, AppFault, Options};
 use weir_dataplane::overrides::Overrides;
 use weir_dataplane::probe;
 
+/// Answers are small and short-lived, which the C library's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The command line, or a document, says something that cannot be.
 const USAGE: u8 = 2;
 
