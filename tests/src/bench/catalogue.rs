@@ -31,6 +31,10 @@ pub enum Kind {
         names: usize,
     },
     Unique,
+    Waiting {
+        connections: usize,
+        streams: usize,
+    },
     Cold,
     Mixed,
     Handshake {
@@ -60,6 +64,13 @@ const fn cached(connections: u32, streams: u32, post: bool, negative: bool, name
         post,
         negative,
         names,
+    }
+}
+
+const fn waiting(connections: usize, streams: usize) -> Kind {
+    Kind::Waiting {
+        connections,
+        streams,
     }
 }
 
@@ -106,10 +117,16 @@ pub const SCENARIOS: &[Scenario] = &[
         cached(20, 20, false, false, 1000),
     ),
     scenario(
-        "cached-200000",
-        "cached, 20 x 20, 200 000 names",
+        "cached-100000",
+        "cached, 20 x 20, 100 000 names",
         &[Peer::Weir],
-        cached(20, 20, false, false, 200_000),
+        cached(20, 20, false, false, 100_000),
+    ),
+    scenario(
+        "cached-1000000",
+        "cached, 20 x 20, 1 000 000 names",
+        &[Peer::Weir],
+        cached(20, 20, false, false, 1_000_000),
     ),
     scenario(
         "negative",
@@ -122,6 +139,30 @@ pub const SCENARIOS: &[Scenario] = &[
         "uncached, unique names under one zone, 1 x 90",
         RESOLVERS,
         Kind::Unique,
+    ),
+    scenario(
+        "waiting-10",
+        "uncached, 10 streams wait: 1 connection x 10 streams",
+        &[Peer::Weir],
+        waiting(1, 10),
+    ),
+    scenario(
+        "waiting-100",
+        "uncached, 100 streams wait: 1 x 100",
+        &[Peer::Weir],
+        waiting(1, 100),
+    ),
+    scenario(
+        "waiting-1000",
+        "uncached, 1 000 streams wait: 10 x 100",
+        &[Peer::Weir],
+        waiting(10, 100),
+    ),
+    scenario(
+        "waiting-10000",
+        "uncached, 10 000 streams wait: 100 x 100",
+        &[Peer::Weir],
+        waiting(100, 100),
     ),
     scenario(
         "cold",
@@ -140,7 +181,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     scenario(
         "mixed",
-        "90 % cached, 10 % unique, 20 x 20",
+        "90 % cached, 10 % unique, 1 x 90",
         RESOLVERS,
         Kind::Mixed,
     ),

@@ -108,10 +108,14 @@ pub struct Pattern {
     pub reset_every: usize,
 }
 
-/// A client configuration that trusts any certificate: what is measured is the server.
+/// A client configuration that trusts any certificate: what is measured is the server. It offers X25519 alone,
+/// so that every server does the same key exchange; those from Debian know no post-quantum one.
 #[must_use]
 pub fn trusting_client(resumption: bool) -> Arc<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::CryptoProvider {
+        kx_groups: vec![rustls::crypto::aws_lc_rs::kx_group::X25519],
+        ..rustls::crypto::aws_lc_rs::default_provider()
+    });
     let verifier = Arc::new(super::trusting::Trusting::new(&provider));
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

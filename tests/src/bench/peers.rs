@@ -121,6 +121,7 @@ impl Stage<'_> {
             },
             "dnssec": dnssec,
             "cache": { "size": self.cache_size.to_string() },
+            "mesh": { "maxStates": 20_000, "perClientWaitLimit": { "default": 20_000 } },
             "metrics": { "address": "127.0.0.1:0" },
         });
         if let Some((ratio, collector)) = self.traces {

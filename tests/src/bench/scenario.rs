@@ -68,10 +68,12 @@ pub fn measure(
                 server.address,
                 unique_names(names, negative),
             )?;
-            load::h2load(&arguments(names, 4, 25, Some(&once), server.address))?;
+            // Each connection of `h2load` walks the list from its start: only one alone asks for all of it once.
+            load::h2load(&arguments(names, 1, 90, Some(&once), server.address))?;
             let requests =
                 load::write_requests(stage.folder, "load.txt", server.address, list.into_iter())?;
-            let count = scale.of(300_000);
+            // The accounting has ticks of ten milliseconds; this is half a second and more.
+            let count = scale.of(if streams == 1 { 50_000 } else { 150_000 });
             let mut options =
                 arguments(count, connections, streams, Some(&requests), server.address);
             if post {
@@ -100,6 +102,23 @@ pub fn measure(
                 load::h2load(&arguments(count, 1, 90, Some(&requests), server.address))
             })
         }
+        Kind::Waiting {
+            connections,
+            streams,
+        } => {
+            warm_up(&server, stage.folder)?;
+            let pattern = Pattern {
+                connections,
+                streams,
+                requests: scale.of(60_000).max(connections * streams) / connections,
+                reset_every: 0,
+            };
+            by_cpu(&server, || {
+                on_runtime(load::run(server.address, pattern, |n| {
+                    format!("q{n}.u.bench.test")
+                }))
+            })
+        }
         Kind::Cold => {
             let names = (0..ZONE_COUNT)
                 .flat_map(|zone| (0..20).map(move |host| format!("n{host}.z{zone}.test")));
@@ -126,10 +145,10 @@ pub fn measure(
                 server.address,
                 unique_names(1000, false),
             )?;
-            load::h2load(&arguments(1000, 4, 25, Some(&once), server.address))?;
+            load::h2load(&arguments(1000, 1, 90, Some(&once), server.address))?;
             let requests = load::write_requests(stage.folder, "load.txt", server.address, names)?;
             by_cpu(&server, || {
-                load::h2load(&arguments(count, 20, 20, Some(&requests), server.address))
+                load::h2load(&arguments(count, 1, 90, Some(&requests), server.address))
             })
         }
         Kind::Handshake { resumed } => {

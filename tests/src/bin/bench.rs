@@ -17,6 +17,10 @@ use weir_tests::bench::peers::Stage;
 use weir_tests::bench::report::{self, Samples};
 use weir_tests::bench::scenario::{self, Scale};
 
+/// The constant responder is this program: it gets the allocator that Weir has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures CPU and memory per query of Weir beside its peers, all on loopback.
 #[derive(Debug, Parser)]
 struct Arguments {
