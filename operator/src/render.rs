@@ -33,18 +33,48 @@ pub enum RenderFault {
     /// An object cannot be written.
     #[error("an object cannot be written as YAML: {0}")]
     Yaml(#[from] serde_saphyr::ser::Error),
-    /// A field has not the form of the API.
-    #[error("this is not a Resolver of weir.dev/v1alpha1: {0}")]
+    /// A field has not the form of the API; its path and why.
+    #[error("{path}: {why}")]
+    Field {
+        /// Where it stands, such as `spec.replicas`.
+        path: String,
+        /// What was expected.
+        why: serde_json::Error,
+    },
+    /// Fields that the API does not have, which an API server would refuse.
+    #[error("{}", .0.iter().map(|path| format!("{path}: a Resolver has no such field")).collect::<Vec<_>>().join("\n"))]
+    Unknown(Vec<String>),
+    /// A document cannot be written as JSON.
+    #[error("the document cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 fn read(manifest: &str) -> Result<Resolver, RenderFault> {
     let value: serde_json::Value = serde_saphyr::from_str(manifest)?;
     match value.get("kind").and_then(serde_json::Value::as_str) {
-        Some("Resolver") => Ok(serde_json::from_value(value)?),
+        Some("Resolver") => read_fields(value),
         kind => Err(RenderFault::Kind(
             kind.unwrap_or("an object without kind").to_owned(),
         )),
+    }
+}
+
+/// The fields of a Resolver, all of which must be known: one that is misspelt must not be lost.
+fn read_fields(value: serde_json::Value) -> Result<Resolver, RenderFault> {
+    let mut unknown = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
+    // A field that may be absent shows in the path as a question mark of its own.
+    let resolver = serde_ignored::deserialize(deserializer, |path| {
+        unknown.push(path.to_string().replace(".?", ""));
+    });
+    match resolver {
+        Err(why) => Err(RenderFault::Field {
+            path: track.path().to_string(),
+            why,
+        }),
+        Ok(_) if !unknown.is_empty() => Err(RenderFault::Unknown(unknown)),
+        Ok(resolver) => Ok(resolver),
     }
 }
 
