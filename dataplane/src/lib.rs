@@ -19,6 +19,7 @@ pub mod probe;
 pub mod proxy_protocol;
 pub mod route;
 pub mod settings;
+pub mod sync;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -1,14 +1,21 @@
 //! The simulator on the seeds of `seeds.txt`, on a few more, and on every known fault.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use weir_resolver::mesh::Mutant;
 use weir_tests::simulate::explore::explore;
 use weir_tests::simulate::run::run;
 
 /// Seeds beside the committed ones; the long run is a command of its own (`docs/src/testing.md`).
-const SEEDS: std::ops::Range<u64> = 1000..1100;
+const SEEDS: std::ops::Range<u64> = 1000..11_000;
 /// Events of each of them.
-const EVENTS: u64 = 1000;
+const EVENTS: u64 = 2000;
+/// After this no new seed is begun: about a minute of one core is enough for all, in the release profile.
+const TIME_MAX: Duration = Duration::from_secs(120);
+/// What has to fit into that time even without optimisation on a busy machine.
+const SEEDS_MIN: u64 = 100;
 
 #[test]
 fn committed_seeds_pass() {
@@ -29,18 +36,34 @@ fn committed_seeds_pass() {
 
 #[test]
 fn fresh_seeds_pass() {
-    let mut answers = 0;
-    for seed in SEEDS {
-        let report = run(seed, EVENTS, None);
-        assert_eq!(
-            report.violation,
-            None,
-            "simulate --seeds {seed}..{} --events {EVENTS}",
-            seed + 1
-        );
-        answers += report.answers;
-    }
-    assert!(answers > 1000, "only {answers} streams were answered");
+    let (start, next) = (Instant::now(), AtomicU64::new(SEEDS.start));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let worker = || {
+        let (mut seeds, mut events, mut answers) = (0, 0, 0);
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let over = start.elapsed() > TIME_MAX && seed >= SEEDS.start + SEEDS_MIN;
+            if seed >= SEEDS.end || over {
+                return (seeds, events, answers);
+            }
+            let report = run(seed, EVENTS, None);
+            let command = format!("simulate --seeds {seed}..{} --events {EVENTS}", seed + 1);
+            assert_eq!(report.violation, None, "{command}");
+            seeds += 1;
+            events += report.events;
+            answers += report.answers;
+        }
+    };
+    let sums: Vec<(u64, u64, u64)> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let ended = running.into_iter().map(|thread| thread.join().unwrap());
+        ended.collect()
+    });
+    let sum = |part: fn(&(u64, u64, u64)) -> u64| sums.iter().map(part).sum::<u64>();
+    let (seeds, events, answers) = (sum(|one| one.0), sum(|one| one.1), sum(|one| one.2));
+    println!("{seeds} seeds, {events} events, {:?}", start.elapsed());
+    assert!(seeds >= SEEDS_MIN, "only {seeds} seeds were run");
+    assert!(answers > seeds, "only {answers} streams were answered");
 }
 
 #[test]
