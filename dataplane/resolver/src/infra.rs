@@ -198,7 +198,9 @@ impl Infra {
     /// questions that a server does not answer says no more than a single one, and nothing against a server
     /// that has replied meanwhile.
     pub fn timed_out(&self, now: Instant, ttl: Duration, server: SocketAddr, waited: Duration) {
-        self.note(now, ttl, server, |facts| facts.timed_out(now, waited, false));
+        self.note(now, ttl, server, |facts| {
+            facts.timed_out(now, waited, false)
+        });
     }
 
     /// The same, to a query of a type that some servers never answer, as AAAA.

@@ -95,7 +95,11 @@ async fn serve(socket: Rc<UdpSocket>, mut draw: Draw, queries: Arc<AtomicU64>) {
             continue;
         };
         let fate = draw.below(100);
-        let delay = if fate < 20 { draw.below(80) } else { draw.below(20) };
+        let delay = if fate < 20 {
+            draw.below(80)
+        } else {
+            draw.below(20)
+        };
         if fate < 10 {
             continue;
         }

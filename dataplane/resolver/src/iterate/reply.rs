@@ -138,7 +138,9 @@ pub fn failed(
             return cookies::over_tcp(work, context, plan, &open);
         }
         FetchFailure::Unreachable | FetchFailure::TlsFailed => {
-            context.infra.timed_out(now, ttl, plan.server, Duration::ZERO);
+            context
+                .infra
+                .timed_out(now, ttl, plan.server, Duration::ZERO);
             work.failure = ExtendedError::NETWORK_ERROR;
         }
         FetchFailure::Exhausted => {}
