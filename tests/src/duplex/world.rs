@@ -363,7 +363,7 @@ impl World {
             for (number, sent) in &self.peer.streams {
                 let asked = self.waits.contains_key(number);
                 let ended = sent.ends == 1 || sent.resets == 1;
-                if !sent.reset && !(asked && ended) {
+                if !(sent.reset || asked && ended) {
                     return Err(format!(
                         "B5: stream {number} was left: {sent:?}, asked: {asked}"
                     ));
