@@ -14,6 +14,7 @@ fn every_count_closes_in_a_storm() {
         warm_up: 20_000,
         seed: 7,
         workers: 2,
+        growth_max: 25,
     };
     let outcome = tokio::task::LocalSet::new()
         .block_on(&runtime, storm(options))

@@ -23,6 +23,9 @@ struct Arguments {
     /// Workers of the data plane.
     #[arg(long, default_value_t = 2)]
     workers: u32,
+    /// By how many hundredths resident memory may grow after the warm-up.
+    #[arg(long, default_value_t = 5)]
+    growth_max: u64,
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         warm_up: arguments.warm_up,
         seed: arguments.seed,
         workers: arguments.workers,
+        growth_max: arguments.growth_max,
     };
     match run(options).and_then(|outcome| tell(&outcome)) {
         Ok(0) => ExitCode::SUCCESS,
