@@ -66,7 +66,11 @@ fn read_fields(value: serde_json::Value) -> Result<Resolver, RenderFault> {
     let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
     // A field that may be absent shows in the path as a question mark of its own.
     let resolver = serde_ignored::deserialize(deserializer, |path| {
-        unknown.push(path.to_string().replace(".?", ""));
+        let path = path.to_string().replace(".?", "");
+        // What says which kind this is, is not a field of the kind.
+        if path != "apiVersion" && path != "kind" {
+            unknown.push(path);
+        }
     });
     match resolver {
         Err(why) => Err(RenderFault::Field {
