@@ -273,7 +273,7 @@ fn check(
         "the storm was one",
         (200..=400).contains(&permille)
             && tally.refused > 0
-            && tally.connections_aborted > 0
+            && (tally.connections < 200 || tally.connections_aborted > 0)
             && tally.windowless > 0
             && tally.pairs > tally.opened / 5,
         format!(
