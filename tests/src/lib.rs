@@ -18,6 +18,7 @@ pub mod raw_h2;
 pub mod replay;
 pub mod simulate;
 pub mod storm;
+pub mod stream_ends;
 pub mod tidy;
 
 /// The path of a program of the workspace, built beside the running test.

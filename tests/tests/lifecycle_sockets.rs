@@ -26,38 +26,7 @@ use weir_tests::raw_h2::{
     END_HEADERS, END_STREAM, End, RawConnection, Response, frame, frame_type, get_headers,
     post_headers,
 };
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    Reset,
-    EndThenClose,
-    GoAway,
-    TlsClose,
-    TcpReset,
-    IdleTimeout,
-    Drain,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum When {
-    BeforeTheQueryIsWhole,
-    BeforeTheFirstFetch,
-    AwaitingFetch,
-    AwaitingDnskey,
-    InTheTurnThatAnswers,
-    AnswerQueued,
-    WhileJostled,
-    StaleFires,
-    DuringReplace,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Who {
-    Nobody,
-    SameQuestionSameConnection,
-    SameQuestionOtherConnection,
-    OtherQuestionSameConnection,
-}
+use weir_tests::stream_ends::{How, When, Who};
 
 const HOW: [How; 6] = [
     How::Reset,

@@ -6,38 +6,7 @@
 use weir_resolver::event::{CloseCause, Event};
 use weir_resolver::key::StreamKey;
 use weir_tests::simulate::explore::Scope;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    Reset,
-    EndThenClose,
-    GoAway,
-    TlsClose,
-    TcpReset,
-    IdleTimeout,
-    Drain,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum When {
-    BeforeTheQueryIsWhole,
-    BeforeTheFirstFetch,
-    AwaitingFetch,
-    AwaitingDnskey,
-    InTheTurnThatAnswers,
-    AnswerQueued,
-    WhileJostled,
-    StaleFires,
-    DuringReplace,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Who {
-    Nobody,
-    SameQuestionSameConnection,
-    SameQuestionOtherConnection,
-    OtherQuestionSameConnection,
-}
+use weir_tests::stream_ends::{How, When, Who};
 
 const HOW: [How; 7] = [
     How::Reset,

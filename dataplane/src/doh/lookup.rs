@@ -114,6 +114,8 @@ mod tests {
         };
         assert!(may("10.2.0.1") && may("::ffff:10.2.0.1"));
         assert!(!may("10.1.0.1") && !may("192.0.2.1") && !may("2001:db8::1"));
+        let unruled = access::action(&[], "192.0.2.1".parse().unwrap());
+        assert!(access::may_have_cached(unruled, true));
         assert!(!access::may_have_cached(AccessAction::Allow, false));
     }
 }
