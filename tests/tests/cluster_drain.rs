@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use hickory_proto::rr::RecordType;
@@ -15,8 +15,9 @@ use weir_tests::cluster::process::kubectl;
 use weir_tests::cluster::resolver::{Subject, spec};
 use weir_tests::cluster::{announce, eventually, on_cluster};
 
-/// How often a client asks the same again before its answer counts as lost.
-const TRIES: u32 = 4;
+/// How long a client asks the same again before its answer counts as lost: what a stub resolver waits
+/// by default (`timeout` of `resolv.conf`).
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client that asks all the time, and connects anew when its connection ends.
 struct Client {
@@ -26,7 +27,9 @@ struct Client {
 }
 
 impl Client {
+    /// Starts it once the Service leads to the pods, which a node learns a moment after they are ready.
     async fn start(subject: &Subject<'_>) -> Result<Self> {
+        let mut connection = Some(subject.connect().await?);
         let address = format!("{}:443", subject.address().await?).parse()?;
         let (host, authority) = (subject.host(), subject.authority().await?);
         let stop = Arc::new(AtomicBool::new(false));
@@ -34,17 +37,17 @@ impl Client {
         let (stopping, counted) = (Arc::clone(&stop), Arc::clone(&answers));
         let task = tokio::spawn(async move {
             let mut retries = 0;
-            let mut connection = None;
             while !stopping.load(Ordering::Relaxed) {
-                let mut tries = 0;
+                let asked_first = Instant::now();
                 loop {
                     let asked = ask(&mut connection, address, &host, &authority).await;
                     match asked {
                         Ok(()) => break,
-                        Err(error) if tries + 1 == TRIES => bail!("an answer was lost: {error:#}"),
+                        Err(error) if asked_first.elapsed() > PATIENCE => {
+                            bail!("an answer was lost: {error:#}")
+                        }
                         Err(_) => {
                             connection = None;
-                            tries += 1;
                             retries += 1;
                             tokio::time::sleep(Duration::from_millis(200)).await;
                         }
