@@ -223,7 +223,14 @@ fn forward_zones(config: &DataplaneConfig, faults: &mut Faults) -> Vec<UpstreamZ
             address: SocketAddr::new(upstream.address, upstream.port_or_default()),
             transport: match (upstream.protocol, &upstream.server_name) {
                 (UpstreamProtocol::DoT, Some(server)) => Transport::Tls(server.as_str().into()),
-                (UpstreamProtocol::DoT | UpstreamProtocol::Do53, _) => Transport::Udp,
+                (UpstreamProtocol::DoH, Some(server)) => Transport::Https {
+                    host: server.as_str().into(),
+                    path: upstream.path_or_default().into(),
+                },
+                // The document was checked: neither of the first two is without a name.
+                (UpstreamProtocol::DoT | UpstreamProtocol::DoH | UpstreamProtocol::Do53, _) => {
+                    Transport::Udp
+                }
             },
         });
         zones.push(upstream_zone(name, upstreams.collect(), zone.validate));

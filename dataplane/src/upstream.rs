@@ -1,6 +1,8 @@
 //! Sends the queries of a mesh to other servers and puts what becomes of them into the worker's
 //! inbox: one reply or one failure for each fetch, and neither after it was cancelled.
 
+pub mod https;
+pub mod pipeline;
 pub mod stream;
 pub mod udp;
 
@@ -14,13 +16,15 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use weir_resolver::event::Event;
 use weir_resolver::fetch::{Fetch, FetchFailure, Transport};
 use weir_resolver::key::FetchId;
 
 use crate::mailbox::{Inbox, Note};
 use crate::telemetry::metric::WorkerMetrics;
-use stream::{Outcome, Pipeline};
+use pipeline::{Outcome, Pipeline};
 
 /// Fetches open at once on one worker; each UDP one holds a descriptor.
 const FETCHES_MAX: usize = 8192;
@@ -35,6 +39,8 @@ struct Shared {
     metrics: Arc<WorkerMetrics>,
     pipelines: RefCell<HashMap<(SocketAddr, Transport), Pipeline>>,
     tls: Arc<rustls::ClientConfig>,
+    /// The same for HTTPS, which names its protocol (RFC 8484, 5.2).
+    https: Arc<rustls::ClientConfig>,
 }
 
 /// The upstream side of one worker.
@@ -51,13 +57,15 @@ impl Upstream {
         metrics: Arc<WorkerMetrics>,
         tls: Arc<rustls::ClientConfig>,
     ) -> Self {
-        let pipelines = RefCell::default();
+        let mut https = rustls::ClientConfig::clone(&tls);
+        https.alpn_protocols = vec![b"h2".to_vec()];
         Self {
             shared: Rc::new(Shared {
                 inbox,
                 metrics,
-                pipelines,
+                pipelines: RefCell::default(),
                 tls,
+                https: Arc::new(https),
             }),
             open: HashMap::new(),
         }
@@ -193,19 +201,44 @@ async fn carry(
     // Queries are small and must not wait for each other's acknowledgement.
     let _ = io.set_nodelay(true);
     match transport {
-        Transport::Tls(name) => {
-            let Ok(name) = ServerName::try_from(name.to_string()) else {
-                return pipeline.fail(FetchFailure::TlsFailed);
+        Transport::Udp | Transport::Tcp => stream::run(pipeline, io, || shared.stray()).await,
+        Transport::Tls(name) => match handshake(&shared.tls, *server, name, io, timeout).await {
+            Ok(io) => stream::run(pipeline, io, || shared.stray()).await,
+            Err(failure) => pipeline.fail(failure),
+        },
+        Transport::Https { host, path } => {
+            let io = handshake(&shared.https, *server, host, io, timeout).await;
+            let (io, target) = match (io, https::target(*server, host, path)) {
+                (Ok(io), Some(target)) => (io, target),
+                (Err(failure), _) => return pipeline.fail(failure),
+                // The configuration was checked to make a URI.
+                (Ok(_), None) => return pipeline.fail(FetchFailure::HttpFailed),
             };
-            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&shared.tls));
-            match tokio::time::timeout(timeout, connector.connect(name, io)).await {
-                Ok(Ok(io)) => pipeline.run(io, || shared.stray()).await,
-                Ok(Err(_)) | Err(_) => pipeline.fail(FetchFailure::TlsFailed),
+            if io.get_ref().1.alpn_protocol() != Some(b"h2") {
+                return pipeline.fail(FetchFailure::TlsFailed);
             }
+            let counting = Rc::clone(shared);
+            https::run(pipeline, io, target, move || counting.stray()).await;
         }
-        Transport::Udp | Transport::Tcp => pipeline.run(io, || shared.stray()).await,
-        // No configuration names such a server.
-        Transport::Https { .. } => pipeline.fail(FetchFailure::Unreachable),
+    }
+}
+
+async fn handshake(
+    config: &Arc<rustls::ClientConfig>,
+    server: SocketAddr,
+    name: &str,
+    io: TcpStream,
+    timeout: Duration,
+) -> Result<TlsStream<TcpStream>, FetchFailure> {
+    let verified = ServerName::try_from(name.to_owned()).map_err(|_| FetchFailure::TlsFailed)?;
+    let connecting = TlsConnector::from(Arc::clone(config)).connect(verified, io);
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(Ok(io)) => Ok(io),
+        Ok(Err(error)) => {
+            tracing::debug!(%server, server_name = name, %error, "no TLS with an upstream");
+            Err(FetchFailure::TlsFailed)
+        }
+        Err(_) => Err(FetchFailure::TlsFailed),
     }
 }
 
@@ -226,5 +259,6 @@ const fn outcome_index(outcome: &Outcome) -> usize {
         Err(FetchFailure::TlsFailed) => 3,
         Err(FetchFailure::Exhausted) => 4,
         Err(FetchFailure::CaseLost) => 6,
+        Err(FetchFailure::HttpFailed) => 7,
     }
 }

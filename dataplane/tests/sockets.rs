@@ -76,6 +76,12 @@ fn write_pair(folder: &Path) {
 
 impl Weir {
     fn start(upstream: SocketAddr, workers: u32) -> Self {
+        let upstream = serde_json::json!({"address": upstream.ip(), "port": upstream.port()});
+        Self::forwarding(&upstream, workers, None)
+    }
+
+    /// One that forwards everything to an upstream, trusting the authorities of a file.
+    fn forwarding(upstream: &serde_json::Value, workers: u32, authorities: Option<&Path>) -> Self {
         let (port, metrics) = (free_port(), free_port());
         let folder =
             std::env::temp_dir().join(format!("weir-sockets-{}-{port}", std::process::id()));
@@ -84,8 +90,7 @@ impl Weir {
         let config = serde_json::json!({
             "workers": workers,
             "resolution": {"forwardZones": [{
-                "name": ".", "validate": false,
-                "upstreams": [{"address": upstream.ip(), "port": upstream.port()}],
+                "name": ".", "validate": false, "upstreams": [upstream],
             }]},
             "dnssec": {"mode": "Off"},
             "metrics": {"address": format!("127.0.0.1:{metrics}")},
@@ -100,6 +105,7 @@ impl Weir {
             .arg(folder.join("tls.crt"))
             .arg("--tls-key")
             .arg(folder.join("tls.key"))
+            .envs(authorities.map(|file| ("SSL_CERT_FILE", file)))
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -309,6 +315,50 @@ async fn rfc8484_methods_and_statuses() {
     assert_eq!((response.status().as_u16(), answer[3] & 0x0f), (200, 1));
     weir.settles("weir_streams_active", 0.0).await;
     assert_eq!(weir.metric("weir_streams_total").await, 12.0);
+}
+
+/// Two of them in a row: the second takes what the first sends by RFC 8484.
+#[tokio::test]
+async fn questions_are_forwarded_over_https() {
+    let (upstream, asked) = authority();
+    let second = Weir::start(upstream, 1);
+    let authorities = second.folder.join("tls.crt");
+    let at = |path: &str, name: &str| {
+        serde_json::json!({
+            "address": "127.0.0.1", "port": second.address.port(), "protocol": "DoH",
+            "serverName": name, "path": path,
+        })
+    };
+    let first = Weir::forwarding(&at("/dns-query", "127.0.0.1"), 1, Some(&authorities));
+    let (client, _) = first.connect().await;
+    let (slow, quick) = (get("wait.example"), get("a.example"));
+    let both = tokio::join!(
+        send(&client, Method::GET, &slow, None, None),
+        send(&client, Method::GET, &quick, None, None),
+    );
+    for (status, body) in [both.0, both.1].map(|(parts, body)| (parts.status(), body)) {
+        assert_eq!(status, 200);
+        assert_eq!(body[body.len() - 4..], [192, 0, 2, 1]);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    let replied = r#"weir_upstream_queries_total{transport="https",outcome="replied"}"#;
+    first.settles(replied, 2.0).await;
+    // One connection carried both.
+    second.settles("weir_connections_opened_total", 1.0).await;
+
+    // A wrong path is a 404 there, and another name in the certificate is no server of ours.
+    for (upstream, outcome) in [
+        (at("/other", "127.0.0.1"), "http_failed"),
+        (at("/dns-query", "dns.example"), "tls_failed"),
+    ] {
+        let lost = Weir::forwarding(&upstream, 1, Some(&authorities));
+        let (client, _) = lost.connect().await;
+        let (_, body) = send(&client, Method::GET, &get("b.example"), None, None).await;
+        assert_eq!(body[3] & 15, 2, "SERVFAIL");
+        let failed =
+            format!(r#"weir_upstream_queries_total{{transport="https",outcome="{outcome}"}}"#);
+        assert!(lost.metric(&failed).await > 0.0);
+    }
 }
 
 #[tokio::test]

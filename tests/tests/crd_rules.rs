@@ -38,6 +38,7 @@ fn takes_what_is_right() {
         ]}}}),
         json!({"resolution": {"forwardZones": [{"name": ".", "upstreams": [
             {"address": "192.0.2.1"}, {"address": "192.0.2.2", "protocol": "DoT", "serverName": "dns.example"},
+            {"address": "192.0.2.3", "protocol": "DoH", "serverName": "dns.example", "path": "/q"},
         ]}]}}),
         json!({"dnssec": {"trustAnchors": {"records": [". DS 1 8 2 AB"]}}}),
         json!({"cache": {"size": "1Gi", "ttl": {"min": "30s", "max": "1h30m"}}}),
@@ -122,11 +123,17 @@ fn refuses_what_is_wrong_with_one_message() {
         ),
         (
             json!({"resolution": {"forwardZones": [{"name": "a", "upstreams": [{"address": "192.0.2.1", "protocol": "DoT"}]}]}}),
-            "serverName is needed for protocol DoT",
+            "serverName is needed for protocols DoT and DoH",
         ),
         (
             json!({"resolution": {"forwardZones": [{"name": "a", "upstreams": [{"address": "192.0.2.1", "serverName": "a"}]}]}}),
-            "serverName is needed for protocol DoT",
+            "serverName is needed for protocols DoT and DoH",
+        ),
+        (
+            json!({"resolution": {"forwardZones": [{"name": "a", "upstreams": [
+                {"address": "192.0.2.1", "protocol": "DoT", "serverName": "a", "path": "/q"},
+            ]}]}}),
+            "path is for protocol DoH",
         ),
         (
             json!({"resolution": {"stubZones": [{"name": "a..b", "upstreams": [{"address": "192.0.2.1"}]}]}}),

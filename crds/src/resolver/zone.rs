@@ -64,12 +64,15 @@ pub struct StubZoneSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-        "(has(self.protocol) && self.protocol == 'DoT') == has(self.serverName)")
-    .message("serverName is needed for protocol DoT, and for no other"))]
+        "(has(self.protocol) && self.protocol != 'Do53') == has(self.serverName)")
+    .message("serverName is needed for protocols DoT and DoH, and for no other"))]
+#[x_kube(validation = Rule::new(
+        "!has(self.path) || (has(self.protocol) && self.protocol == 'DoH')")
+    .message("path is for protocol DoH: remove path, or use protocol DoH"))]
 pub struct UpstreamSpec {
     /// Its address. Change: **live**.
     pub address: AddressText,
-    /// Its port. 1 to 65535, default 53 for `Do53` and 853 for `DoT`. Change: **live**.
+    /// Its port. 1 to 65535, default 53 for `Do53`, 853 for `DoT`, 443 for `DoH`. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
@@ -77,9 +80,14 @@ pub struct UpstreamSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "UpstreamProtocol")]
     pub protocol: Option<UpstreamProtocol>,
-    /// The name that its certificate must carry; needed for `DoT`. Change: **live**.
+    /// The name that its certificate must carry, and that `DoH` names as authority; needed for `DoT`
+    /// and `DoH`. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<DomainText>,
+    /// The path that queries are posted to, for `DoH`. Default `/dns-query`. Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^/[A-Za-z0-9/_.~-]*$"))]
+    pub path: Option<String>,
 }
 
 /// How an upstream resolver is asked.
@@ -89,6 +97,8 @@ pub enum UpstreamProtocol {
     Do53,
     /// DNS over TLS (RFC 7858).
     DoT,
+    /// DNS over HTTPS (RFC 8484), by POST over HTTP/2.
+    DoH,
 }
 
 /// One authoritative server of a stub zone, asked by UDP and TCP.

@@ -291,6 +291,14 @@ telemetry: {traces: {endpoint: 'http://collector:4317', sampleRatio: 0.5}}
                 "resolution.forwardZones[0].upstreams[0].serverName: is missing: give the name in the certificate of the server",
             ),
             (
+                "resolution: {forwardZones: [{name: a, upstreams: [{address: 10.0.0.1, protocol: DoH, serverName: a, path: 'a?'}]}]}",
+                "resolution.forwardZones[0].upstreams[0].path: 'a?' is not a path: start it with / and leave out ?, # and templates",
+            ),
+            (
+                "resolution: {forwardZones: [{name: a, upstreams: [{address: 10.0.0.1, path: /q}]}]}",
+                "resolution.forwardZones[0].upstreams[0].path: remove it, or use protocol DoH: no other has a path",
+            ),
+            (
                 "listeners: [{}, {name: doh}]",
                 "listeners[1].name: 'doh' is given twice",
             ),

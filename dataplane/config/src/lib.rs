@@ -33,6 +33,7 @@ pub mod rendered;
 pub mod resolution;
 pub mod telemetry;
 pub mod unit;
+mod url_path;
 pub mod zone;
 
 pub use document::{Admin, DataplaneConfig, FORMAT_VERSION};

@@ -166,11 +166,8 @@ impl Listener {
             );
         }
         problems.items("paths", &self.paths, |problems, path| {
-            let odd = |byte: u8| !byte.is_ascii_graphic() || b"?#{}\"<>\\".contains(&byte);
-            if !path.starts_with('/') || path.bytes().any(odd) {
-                problems.here(format!(
-                    "'{path}' is not a path: start it with / and leave out ?, # and templates"
-                ));
+            if let Some(fault) = crate::url_path::fault(path) {
+                problems.here(fault);
             }
         });
         problems.items("hostnames", &self.hostnames, |problems, name| {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name;
 use crate::problem::Problems;
+use crate::url_path;
 
 /// An object without fields, for a choice that needs none: `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,15 +73,18 @@ pub struct StubZone {
 pub struct Upstream {
     /// Its address.
     pub address: IpAddr,
-    /// Its port. Default 53 for `Do53`, 853 for `DoT`.
+    /// Its port. Default 53 for `Do53`, 853 for `DoT`, 443 for `DoH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// How it is asked. Default `Do53`.
     #[serde(default)]
     pub protocol: UpstreamProtocol,
-    /// The name that its certificate must carry; needed for `DoT`.
+    /// The name that its certificate must carry, and that `DoH` names as authority; needed for `DoT` and `DoH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// The path that queries are posted to, for `DoH`. Default `/dns-query`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 impl Upstream {
@@ -90,7 +94,14 @@ impl Upstream {
         self.port.unwrap_or(match self.protocol {
             UpstreamProtocol::Do53 => 53,
             UpstreamProtocol::DoT => 853,
+            UpstreamProtocol::DoH => 443,
         })
+    }
+
+    /// The path, or else the one that most servers have (RFC 8484, 4.1.1).
+    #[must_use]
+    pub fn path_or_default(&self) -> &str {
+        self.path.as_deref().unwrap_or("/dns-query")
     }
 }
 
@@ -113,6 +124,8 @@ pub enum UpstreamProtocol {
     Do53,
     /// DNS over TLS (RFC 7858).
     DoT,
+    /// DNS over HTTPS (RFC 8484), by POST over HTTP/2.
+    DoH,
 }
 
 /// A zone that is answered from here.
@@ -208,20 +221,35 @@ impl ForwardZone {
                 problems.add("port", "0 is not a port: use 1 to 65535");
             }
             match (upstream.protocol, &upstream.server_name) {
-                (UpstreamProtocol::DoT, None) => problems.add(
+                (UpstreamProtocol::DoT | UpstreamProtocol::DoH, None) => problems.add(
                     "serverName",
                     "is missing: give the name in the certificate of the server",
                 ),
                 (UpstreamProtocol::Do53, Some(_)) => problems.add(
                     "serverName",
-                    "remove it, or use protocol DoT: Do53 has no certificate",
+                    "remove it, or use protocol DoT or DoH: Do53 has no certificate",
                 ),
-                (UpstreamProtocol::DoT, Some(server)) => {
+                (UpstreamProtocol::DoT | UpstreamProtocol::DoH, Some(server)) => {
                     name::check(problems, "serverName", server);
                 }
                 (UpstreamProtocol::Do53, None) => {}
             }
+            if let Some(path) = &upstream.path {
+                check_path(problems, upstream.protocol, path);
+            }
         });
+    }
+}
+
+fn check_path(problems: &mut Problems, protocol: UpstreamProtocol, path: &str) {
+    if protocol != UpstreamProtocol::DoH {
+        problems.add(
+            "path",
+            "remove it, or use protocol DoH: no other has a path",
+        );
+    }
+    if let Some(fault) = url_path::fault(path) {
+        problems.add("path", fault);
     }
 }
 

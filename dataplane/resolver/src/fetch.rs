@@ -84,6 +84,9 @@ pub enum FetchFailure {
     Unreachable,
     /// The TLS handshake with a forwarder failed.
     TlsFailed,
+    /// A forwarder asked over HTTPS answered with something other than a DNS message to the query: another status,
+    /// another media type, or a broken stream.
+    HttpFailed,
     /// The shell had no socket, port or buffer left.
     Exhausted,
 }

@@ -3,6 +3,7 @@
 //! Owns reading of queries and replies, writing of queries and answers. Keeps no state, allocates
 //! nothing for a query that is only looked at, and gives an error, never a panic, for any octets.
 
+mod age;
 mod compress;
 mod edns;
 mod encode;
@@ -13,6 +14,7 @@ mod read;
 mod refusal;
 mod reply;
 
+pub use age::age;
 pub use edns::ReplyEdns;
 pub use encode::encode_answer;
 pub(crate) use encode::{Body, Head, RrsetView, encode};

@@ -32,7 +32,7 @@ pub const DISPOSITIONS: [&str; 4] = ["answered", "reset", "peer_cancelled", "con
 /// How upstream queries travel.
 pub const TRANSPORTS: [&str; 4] = ["udp", "tcp", "tls", "https"];
 /// How upstream queries end.
-pub const OUTCOMES: [&str; 7] = [
+pub const OUTCOMES: [&str; 8] = [
     "replied",
     "timeout",
     "unreachable",
@@ -40,6 +40,7 @@ pub const OUTCOMES: [&str; 7] = [
     "exhausted",
     "cancelled",
     "case_lost",
+    "http_failed",
 ];
 /// How handshakes fail.
 pub const HANDSHAKE_FAULTS: [&str; 3] = ["timeout", "tls", "limit"];

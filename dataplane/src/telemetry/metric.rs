@@ -33,7 +33,7 @@ pub struct WorkerMetrics {
     pub handshake_faults: Row<3>,
     pub frame_limits: Row<11>,
     pub late: Row<4>,
-    pub upstream_queries: Table<4, 7>,
+    pub upstream_queries: Table<4, 8>,
     pub upstream_duration: Durations,
     pub resolution_duration: Durations,
     pub request_duration: Durations,

@@ -354,6 +354,7 @@ const fn failure_text(failure: FetchFailure) -> &'static str {
         FetchFailure::CaseLost => "case_lost",
         FetchFailure::Unreachable => "unreachable",
         FetchFailure::TlsFailed => "tls_failed",
+        FetchFailure::HttpFailed => "http_failed",
         FetchFailure::Exhausted => "exhausted",
     }
 }

@@ -1,121 +1,56 @@
-//! DNS over a byte stream (RFC 7766, RFC 7858): one connection to one server, its queries
-//! pipelined, kept while it is used. Replies come in any order and find their query by identifier
-//! and question. Never opens the connection itself: it is handed any byte stream.
+//! DNS over a byte stream (RFC 7766, RFC 7858): the queries of a pipeline on one connection to one
+//! server. Replies come in any order and find their query by identifier and question. Never opens
+//! the connection itself: it is handed any byte stream.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
 use weir_resolver::fetch::FetchFailure;
 use weir_resolver::wire;
 
-/// How long a connection without queries is kept (RFC 7766, 6.2.3).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Queries open on one connection; beyond it another connection is opened.
-const PIPELINED_MAX: usize = 64;
+use crate::upstream::pipeline::{IDLE_TIMEOUT, Pending, Pipeline};
+
 /// What a read makes room for.
 const READ_SIZE: usize = 4096;
 
-/// What becomes of a query.
-pub type Outcome = Result<Bytes, FetchFailure>;
-
-struct Pending {
-    query: Bytes,
-    reply: oneshot::Sender<Outcome>,
-}
-
-#[derive(Default)]
-struct State {
-    queued: VecDeque<Pending>,
-    waiting: Vec<Pending>,
-    closed: bool,
-    /// Whether any reply has come, so that a failure means that the server ended an idle connection.
-    used: bool,
-    waker: Option<Waker>,
-}
-
-/// The end of a connection that queries are put into.
-#[derive(Clone, Default)]
-pub struct Pipeline(Rc<RefCell<State>>);
-
-impl Pipeline {
-    /// Whether another query may be put here.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        let state = self.0.borrow();
-        !state.closed && state.queued.len() + state.waiting.len() < PIPELINED_MAX
-    }
-
-    /// Whether the connection has carried a reply before: it may then end under a query through no
-    /// fault of the server, and the query may be put on a fresh one (RFC 7766, 6.2.4).
-    #[must_use]
-    pub fn is_used(&self) -> bool {
-        self.0.borrow().used
-    }
-
-    /// Puts a query; its outcome comes back through the receiver.
-    pub fn put(&self, query: Bytes) -> oneshot::Receiver<Outcome> {
-        let (reply, outcome) = oneshot::channel();
-        let mut state = self.0.borrow_mut();
-        state.queued.push_back(Pending { query, reply });
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-        outcome
-    }
-
-    /// Ends every query that is put here, or will be.
-    pub fn fail(&self, failure: FetchFailure) {
-        let mut state = self.0.borrow_mut();
-        state.closed = true;
-        let State {
-            queued, waiting, ..
-        } = &mut *state;
-        for pending in queued.drain(..).chain(waiting.drain(..)) {
-            // The query may have been given up meanwhile.
-            let _ = pending.reply.send(Err(failure));
-        }
-    }
-
-    /// Carries queries and replies over `io` until it ends or is idle for long; calls `stray` for
-    /// each message that answers nothing.
-    pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(&self, mut io: S, stray: impl Fn()) {
-        let mut carrier = Carrier {
-            inbound: BytesMut::new(),
-            outbound: BytesMut::new(),
-        };
-        loop {
-            let turn = poll_fn(|context| carrier.poll(self, &mut io, context, &stray));
-            match tokio::time::timeout(IDLE_TIMEOUT, turn).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => break,
-                Err(_) if self.give_up_idle() => break,
-                Err(_) => {}
+/// Carries queries and replies over `io` until it ends or is idle for long; calls `stray` for
+/// each message that answers nothing.
+pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    pipeline: &Pipeline,
+    mut io: S,
+    stray: impl Fn(),
+) {
+    let mut carrier = Carrier {
+        waiting: Vec::new(),
+        inbound: BytesMut::new(),
+        outbound: BytesMut::new(),
+    };
+    loop {
+        let turn = poll_fn(|context| carrier.poll(pipeline, &mut io, context, &stray));
+        match tokio::time::timeout(IDLE_TIMEOUT, turn).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => break,
+            Err(_) => {
+                carrier.give_up(pipeline);
+                if pipeline.close_if_idle() {
+                    break;
+                }
             }
         }
-        self.fail(FetchFailure::Unreachable);
     }
-
-    /// Forgets queries that nobody waits for; whether none is left.
-    fn give_up_idle(&self) -> bool {
-        let mut state = self.0.borrow_mut();
-        state.waiting.retain(|pending| !pending.reply.is_closed());
-        state.queued.retain(|pending| !pending.reply.is_closed());
-        state.closed = state.waiting.is_empty() && state.queued.is_empty();
-        state.closed
+    for pending in carrier.waiting {
+        pipeline.end(pending, Err(FetchFailure::Unreachable));
     }
+    pipeline.fail(FetchFailure::Unreachable);
 }
 
-/// The octets on their way.
+/// Queries that wait for a reply, and the octets on their way.
 struct Carrier {
+    waiting: Vec<Pending>,
     inbound: BytesMut,
     outbound: BytesMut,
 }
@@ -162,16 +97,25 @@ impl Carrier {
     }
 
     fn take_queued(&mut self, pipeline: &Pipeline, context: &Context<'_>) {
-        let mut state = pipeline.0.borrow_mut();
-        state.waker = Some(context.waker().clone());
-        while let Some(pending) = state.queued.pop_front() {
+        while let Poll::Ready(pending) = pipeline.poll_take(context) {
             // RFC 1035, 4.2.2: the length goes first, in two octets.
             let Ok(length) = u16::try_from(pending.query.len()) else {
+                pipeline.end(pending, Err(FetchFailure::Exhausted));
                 continue;
             };
             self.outbound.extend_from_slice(&length.to_be_bytes());
             self.outbound.extend_from_slice(&pending.query);
-            state.waiting.push(pending);
+            self.waiting.push(pending);
+        }
+    }
+
+    /// Ends queries that nobody waits for.
+    fn give_up(&mut self, pipeline: &Pipeline) {
+        for pending in self
+            .waiting
+            .extract_if(.., |pending| pending.reply.is_closed())
+        {
+            pipeline.end(pending, Err(FetchFailure::Timeout));
         }
     }
 
@@ -183,17 +127,14 @@ impl Carrier {
             }
             self.inbound.advance(2);
             let reply = self.inbound.split_to(length).freeze();
-            let mut state = pipeline.0.borrow_mut();
-            let found = state
+            let found = self
                 .waiting
                 .iter()
                 .position(|sent| wire::reply_matches(&sent.query, &reply));
             match found {
                 Some(index) => {
-                    state.used = true;
-                    let sent = state.waiting.swap_remove(index);
-                    drop(state);
-                    let _ = sent.reply.send(Ok(reply));
+                    let sent = self.waiting.swap_remove(index);
+                    pipeline.answer(sent, reply);
                 }
                 None => stray(),
             }
@@ -227,6 +168,7 @@ fn poll_read<S: AsyncRead + Unpin>(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -269,7 +211,7 @@ mod tests {
             reply(&mut theirs, first).await;
             drop(theirs);
         };
-        let run = pipeline.run(ours, || strays.set(strays.get() + 1));
+        let run = run(&pipeline, ours, || strays.set(strays.get() + 1));
         let ((), ()) = tokio::join!(run, serve);
         assert_eq!(one.await.unwrap().unwrap()[..2], [0, 1]);
         assert_eq!(two.await.unwrap().unwrap()[..2], [0, 2]);
@@ -286,7 +228,7 @@ mod tests {
             read_query(&mut theirs).await;
             drop(theirs);
         };
-        tokio::join!(pipeline.run(ours, || ()), serve);
+        tokio::join!(run(&pipeline, ours, || ()), serve);
         assert_eq!(waiting.await.unwrap(), Err(FetchFailure::Unreachable));
     }
 
@@ -295,7 +237,7 @@ mod tests {
         let (ours, theirs) = duplex(4096);
         let pipeline = Pipeline::default();
         let started = tokio::time::Instant::now();
-        pipeline.run(ours, || ()).await;
+        run(&pipeline, ours, || ()).await;
         assert_eq!(started.elapsed(), IDLE_TIMEOUT);
         assert!(!pipeline.is_open());
         drop(theirs);

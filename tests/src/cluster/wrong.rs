@@ -133,7 +133,7 @@ fn object(schema: &Value, path: &str, place: Place<'_>, found: &mut Vec<Wrong>) 
         }
         let within = |value: Value| {
             let mut object = with(name, value);
-            companions(name, &mut object);
+            companions(path, name, &mut object);
             place(Value::Object(object))
         };
         walk(property, &format!("{path}.{name}"), &within, found);
@@ -141,10 +141,16 @@ fn object(schema: &Value, path: &str, place: Place<'_>, found: &mut Vec<Wrong>) 
 }
 
 /// What a field needs beside it, so that it is the only wrong one.
-fn companions(name: &str, object: &mut Map<String, Value>) {
-    if name == "serverName" {
-        object.insert("protocol".to_owned(), json!("DoT"));
-    }
+fn companions(path: &str, name: &str, object: &mut Map<String, Value>) {
+    let protocol = match name {
+        "serverName" => "DoT",
+        "path" if path.contains("upstreams") => {
+            object.insert("serverName".to_owned(), json!("dns.example"));
+            "DoH"
+        }
+        _ => return,
+    };
+    object.insert("protocol".to_owned(), json!(protocol));
 }
 
 fn messages(schema: &Value) -> impl Iterator<Item = &str> {

@@ -78,6 +78,7 @@ impl Network {
                 .pick(&[
                     FetchFailure::Unreachable,
                     FetchFailure::TlsFailed,
+                    FetchFailure::HttpFailed,
                     FetchFailure::Exhausted,
                 ])
                 .unwrap_or(&FetchFailure::Unreachable);

@@ -137,7 +137,7 @@ pub fn failed(
             context.infra.note_case_lost(now, ttl, plan.server);
             return cookies::over_tcp(work, context, plan, &open);
         }
-        FetchFailure::Unreachable | FetchFailure::TlsFailed => {
+        FetchFailure::Unreachable | FetchFailure::TlsFailed | FetchFailure::HttpFailed => {
             context
                 .infra
                 .timed_out(now, ttl, plan.server, Duration::ZERO);
@@ -148,7 +148,10 @@ pub fn failed(
     if open.minimised && failure == FetchFailure::Timeout && !is_strict(context) {
         work.minimiser.timed_out();
     }
-    let gone = matches!(failure, FetchFailure::Unreachable | FetchFailure::TlsFailed);
+    let gone = matches!(
+        failure,
+        FetchFailure::Unreachable | FetchFailure::TlsFailed | FetchFailure::HttpFailed
+    );
     if let Some(delegation) = &mut work.delegation
         && let Some(address) = delegation.addresses.get_mut(open.index)
     {
