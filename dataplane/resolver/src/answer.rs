@@ -49,7 +49,10 @@ pub enum Security {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtendedError(pub u16);
 
-#[allow(missing_docs, reason = "the names are those of RFC 8914")]
+#[allow(
+    missing_docs,
+    reason = "the names are those of RFC 8914 and its registry"
+)]
 impl ExtendedError {
     pub const OTHER: Self = Self(0);
     pub const UNSUPPORTED_DNSKEY_ALGORITHM: Self = Self(1);
@@ -76,6 +79,8 @@ impl ExtendedError {
     pub const NO_REACHABLE_AUTHORITY: Self = Self(22);
     pub const NETWORK_ERROR: Self = Self(23);
     pub const INVALID_DATA: Self = Self(24);
+    pub const SIGNATURE_EXPIRED_BEFORE_VALID: Self = Self(25);
+    pub const UNSUPPORTED_NSEC3_ITERATIONS: Self = Self(27);
     pub const SYNTHESIZED: Self = Self(29);
 }
 

@@ -10,6 +10,7 @@ pub mod keys;
 mod message;
 mod rrset;
 mod shard;
+pub mod signatures;
 mod store;
 mod trust;
 
@@ -23,6 +24,7 @@ use crate::cache::keys::KeyCache;
 use crate::cache::message::{Want, expired_ttl};
 use crate::cache::rrset::{NewRrset, Put, Times, key_of};
 use crate::cache::shard::{Entry, Shard};
+use crate::cache::signatures::GoodSignatures;
 use crate::cache::store::{Store, dead_before, seconds};
 use crate::name::Name;
 use crate::question::{Question, QuestionKey};
@@ -42,6 +44,7 @@ pub struct Cache {
     store: Store,
     keys: KeyCache,
     denials: DenialCache,
+    good_signatures: GoodSignatures,
 }
 
 impl Default for Cache {
@@ -59,6 +62,7 @@ impl Cache {
             store: Store::new(size, seed),
             keys: KeyCache::default(),
             denials: DenialCache::default(),
+            good_signatures: GoodSignatures::default(),
         }
     }
 
@@ -72,6 +76,12 @@ impl Cache {
     #[must_use]
     pub const fn denials(&self) -> &DenialCache {
         &self.denials
+    }
+
+    /// Signatures that were found good.
+    #[must_use]
+    pub const fn good_signatures(&self) -> &GoodSignatures {
+        &self.good_signatures
     }
 
     /// Answers a repeated question by appending the whole message to `out`; see [`Hit`].
@@ -210,6 +220,13 @@ impl Cache {
             None => {}
         }
         Arc::new(rrset)
+    }
+
+    /// Keeps an RRset that was validated, with the TTL that validation allows it.
+    pub fn store_verified(&self, now: Now, settings: &CacheSettings, rrset: &Rrset) {
+        let times = times(now, settings);
+        let trust = Some(Trust::AnswerAuthoritative);
+        self.put(times, settings, (rrset, trust, Security::Secure));
     }
 
     fn put(

@@ -16,7 +16,7 @@ use crate::program::Program;
 use crate::question::{Question, QuestionKey, StateKind};
 use crate::rrset::RecordType;
 use crate::settings::DnssecMode;
-use crate::validate::{Validation, Verdict, synthesis};
+use crate::validate::{Validation, Verdict};
 
 /// The work of a mesh state in production.
 #[derive(Debug)]
@@ -55,15 +55,6 @@ impl Resolution {
             && context.settings.dnssec.mode != DnssecMode::Off
             && answer.security == Security::Unchecked
             && answer.rcode != ResponseCode::SERVFAIL
-    }
-
-    /// Whether cached denials may answer (RFC 8198): not those who check themselves, nor to renew something.
-    fn may_synthesise(&self, context: &Context<'_>) -> bool {
-        let (now, settings) = (context.now, context.settings);
-        self.validates
-            && !context.skip_cache
-            && settings.dnssec.mode == DnssecMode::Validate
-            && context.cache.verdict(now, &self.question).is_none()
     }
 
     /// Keeps what an answer was made of under its own question.
@@ -149,16 +140,9 @@ impl Program for Resolution {
     }
 
     fn step(&mut self, context: &mut Context<'_>, input: Input<'_>) -> Outcome {
-        let synthesised = match input {
-            Input::Start if self.may_synthesise(context) => {
-                synthesis::answer(&self.question, context)
-            }
-            _ => None,
-        };
-        let mut next = match (&mut self.validation, synthesised) {
-            (_, Some(answer)) => self.finish(context, answer),
-            (Some(validation), None) => Next::Judged(validation.step(context, input)),
-            (None, None) => Next::Iterated(self.iteration.step(context, input)),
+        let mut next = match &mut self.validation {
+            Some(validation) => Next::Judged(validation.step(context, input)),
+            None => Next::Iterated(self.iteration.step(context, input)),
         };
         loop {
             next = match next {

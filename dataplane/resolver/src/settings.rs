@@ -381,7 +381,8 @@ pub struct ResponseSettings {
     pub extended_errors: bool,
     /// The block size of padded answers (RFC 8467), 0 for no padding.
     pub padding_block_size: u16,
-    /// Whether positive answers carry only what is required.
+    /// Whether positive answers carry only what is required; those with the proof of a wildcard carry all of its
+    /// section.
     pub minimal: bool,
     /// Whether ANY is answered with one RRset (RFC 8482).
     pub minimal_any: bool,

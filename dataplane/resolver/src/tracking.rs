@@ -140,7 +140,15 @@ impl Tracking {
                 && rrset.owner == *zone
                 && rrset.record_type == RecordType::DNSKEY
         });
-        let probed = tracked.probed(rrset, configured, &Policy { settings, now });
+        let probed = tracked.probed(
+            rrset,
+            configured,
+            &Policy {
+                settings,
+                now,
+                good: None,
+            },
+        );
         if tracked.next_probe != u64::MAX {
             // Up to a tenth earlier, so that the probes of many resolvers do not come together.
             let wait = tracked.next_probe.saturating_sub(now.unix.0);

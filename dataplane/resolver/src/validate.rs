@@ -9,15 +9,17 @@ pub mod denial;
 pub mod nsec;
 pub mod nsec3;
 pub mod phase;
+pub mod remember;
 pub mod role;
 pub mod sentinel;
 pub mod short_rsa;
 pub mod signature;
 pub mod signer;
 pub mod synthesis;
+#[cfg(test)]
+mod world;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
 use crate::cache::keys::ZoneKeys;
@@ -81,7 +83,10 @@ impl Validation {
     /// The validation of an answer as iteration gave it.
     #[must_use]
     pub fn new(question: Question, answer: Answer) -> Self {
-        let way = follow(&question, &answer.answer);
+        let mut way = follow(&question, &answer.answer);
+        if answer.rcode == ResponseCode::NXDOMAIN {
+            way.go_beyond(&answer.answer);
+        }
         Self {
             judged: vec![None; answer.answer.len()],
             question,
@@ -207,7 +212,9 @@ impl Validation {
                 let denial = denial_of(&mut self.denials, &self.answer, &keys, context);
                 let proof = denial.map(|denial| denial.expansion(&owner, &above, context.budget));
                 match proof {
-                    Some(Proof::Secure) => {}
+                    Some(Proof::Secure) => {
+                        remember::wildcard(rrset, &above, verified.ttl(), context);
+                    }
                     Some(Proof::Insecure(error)) => {
                         if let Some(place) = self.judged.get_mut(self.expanded) {
                             *place = Some(Judged::Insecure(error));
@@ -358,7 +365,9 @@ impl Validation {
         let mut places: Vec<(usize, u32)> = verified.copied().collect();
         places.sort_unstable();
         places.dedup_by_key(|(place, _)| *place);
-        self.remember_denials(context);
+        for (keys, denial) in &self.denials {
+            remember::denials(&keys.zone, denial, &self.answer.authority, context);
+        }
         answer.authority = self.clean(&self.answer.authority, &places, context);
         answer.additional = self.clean(&self.answer.additional, &[], context);
         if sentinel::fails(&self.question, context.settings) {
@@ -370,20 +379,6 @@ impl Validation {
         answer
     }
 
-    /// Keeps what was proven absent, for questions to come.
-    fn remember_denials(&self, context: &Context<'_>) {
-        let (now, epoch) = (context.now.instant, context.settings.epoch);
-        for (keys, denial) in &self.denials {
-            for (place, ttl) in denial.verified() {
-                if let Some(rrset) = self.answer.authority.get(*place) {
-                    let ttl = Duration::from_secs(u64::from(*ttl));
-                    let denials = context.cache.denials();
-                    denials.add(now, epoch, &keys.zone, rrset, ttl);
-                }
-            }
-        }
-    }
-
     /// The parts of a section that verify without asking anybody: those that did, and others of zones whose keys
     /// are known by now.
     fn clean(
@@ -393,10 +388,13 @@ impl Validation {
         context: &mut Context<'_>,
     ) -> Vec<Arc<Rrset>> {
         let mut kept = Vec::new();
+        // What is spared a client needs no check; a positive answer with a proof is not made minimal.
+        let positive_with_proof = !self.denials.is_empty() && self.absence.is_none();
+        let all = !context.settings.responses.minimal || positive_with_proof;
         for (index, rrset) in section.iter().enumerate() {
             if let Some((_, ttl)) = verified.iter().find(|(place, _)| *place == index) {
                 kept.push(with_ttl(rrset, *ttl));
-            } else if !context.settings.responses.minimal
+            } else if all
                 && let Some(keys) = self.known_keys(rrset)
                 && let Ok(verified) = verify(rrset, keys, &policy(context), context.budget)
                 && verified.closest_encloser().is_none()
@@ -451,6 +449,7 @@ fn policy<'a>(context: &Context<'a>) -> Policy<'a> {
     Policy {
         settings: context.settings,
         now: context.now,
+        good: Some(context.cache.good_signatures()),
     }
 }
 
@@ -484,194 +483,13 @@ fn with_ttl(rrset: &Arc<Rrset>, ttl: u32) -> Arc<Rrset> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::budget::Budget;
-    use crate::cache::Cache;
-    use crate::infra::Infra;
     use crate::name::Name;
-    use crate::outcome::Request;
-    use crate::random::Random;
     use crate::rrset::RdataList;
-    use crate::settings::{NegativeTrustAnchor, Settings, TrustAnchor};
+    use crate::settings::{DateOverride, NegativeTrustAnchor, TrustAnchor};
     use crate::signing::{DATE, Signer, rrset};
-    use crate::time::{Instant, Now, UnixTime};
-
-    fn name(text: &str) -> Name {
-        Name::from_text(text).unwrap()
-    }
-
-    fn ask(owner: &str, record_type: RecordType) -> Question {
-        Question {
-            name: name(owner),
-            record_type,
-            class: Class::IN,
-        }
-    }
-
-    const A: RecordType = RecordType::A;
-    const ADDRESS: &[&[u8]] = &[&[192, 0, 2, 1]];
-
-    /// The root, `example` and `sub.example` signed, and what servers would say.
-    struct World {
-        settings: Settings,
-        cache: Cache,
-        root: Signer,
-        example: Signer,
-        sub: Signer,
-        answers: BTreeMap<Question, Answer>,
-        asked: Vec<Question>,
-    }
-
-    fn positive(rrsets: Vec<Arc<Rrset>>) -> Answer {
-        let mut answer = Answer::empty(ResponseCode::NOERROR, None);
-        answer.answer = rrsets;
-        answer.ttl = 3600;
-        answer
-    }
-
-    fn negative(rcode: ResponseCode, authority: Vec<Arc<Rrset>>) -> Answer {
-        let mut answer = Answer::empty(rcode, None);
-        answer.authority = authority;
-        answer.ttl = 900;
-        answer
-    }
-
-    impl World {
-        fn new() -> Self {
-            let (root, example, sub) = (
-                Signer::new("."),
-                Signer::new("example"),
-                Signer::new("sub.example"),
-            );
-            let mut settings = Settings::default();
-            settings.dnssec.trust_anchors.push(TrustAnchor {
-                zone: Name::root(),
-                ds: RdataList::new([&root.ds(2)[..]]),
-                dnskey: RdataList::default(),
-            });
-            let mut world = Self {
-                settings,
-                cache: Cache::default(),
-                root,
-                example,
-                sub,
-                answers: BTreeMap::new(),
-                asked: Vec::new(),
-            };
-            world.publish();
-            world
-        }
-
-        fn publish(&mut self) {
-            self.set(".", RecordType::DNSKEY, positive(vec![self.root.keys()]));
-            self.set(
-                "example",
-                RecordType::DNSKEY,
-                positive(vec![self.example.keys()]),
-            );
-            self.set(
-                "sub.example",
-                RecordType::DNSKEY,
-                positive(vec![self.sub.keys()]),
-            );
-            let ds = rrset("example", RecordType::DS, &[&self.example.ds(2)]);
-            self.set(
-                "example",
-                RecordType::DS,
-                positive(vec![self.root.sign(ds)]),
-            );
-            let ds = rrset("sub.example", RecordType::DS, &[&self.sub.ds(2)]);
-            self.set(
-                "sub.example",
-                RecordType::DS,
-                positive(vec![self.example.sign(ds)]),
-            );
-        }
-
-        fn set(&mut self, owner: &str, record_type: RecordType, answer: Answer) {
-            self.answers.insert(ask(owner, record_type), answer);
-        }
-
-        /// Validates as the mesh would, answering needs from `answers`.
-        fn validate(&mut self, question: &Question, answer: Answer) -> Answer {
-            let mut validation = Validation::new(question.clone(), answer);
-            let mut budget = Budget::new(&self.settings);
-            let mut random = Random::from_seed([7, 7]);
-            let infra = Infra::default();
-            let mut needed: Option<Question> = None;
-            for _ in 0..100 {
-                let mut requests = Vec::new();
-                let mut context = Context {
-                    now: Now {
-                        instant: Instant::ORIGIN,
-                        unix: UnixTime(DATE),
-                    },
-                    settings: &self.settings,
-                    cache: &self.cache,
-                    infra: &infra,
-                    random: &mut random,
-                    budget: &mut budget,
-                    depth: 0,
-                    pressure: false,
-                    skip_cache: false,
-                    requests: &mut requests,
-                };
-                let given = needed.as_ref().and_then(|each| self.answers.get(each));
-                let given = given.cloned().map(Arc::new);
-                let input = match (&needed, &given) {
-                    (None, _) => Input::Start,
-                    (Some(question), Some(answer)) => Input::Answered { question, answer },
-                    (Some(question), None) => Input::NeedRefused { question },
-                };
-                match validation.step(&mut context, input) {
-                    Verdict::Wait => {
-                        assert_eq!(requests.len(), 1, "waits for one question at a time");
-                        let Request::Need { question, .. } = &requests[0] else {
-                            panic!("asks for something else: {requests:?}");
-                        };
-                        self.asked.push(question.clone());
-                        needed = Some(question.clone());
-                    }
-                    Verdict::Done(answer) | Verdict::Retry { otherwise: answer } => return answer,
-                }
-            }
-            panic!("no verdict on {question:?}");
-        }
-
-        fn synthesise(&self, owner: &str, record_type: RecordType) -> Option<Answer> {
-            let mut context = Context {
-                now: Now {
-                    instant: Instant::ORIGIN,
-                    unix: UnixTime(DATE),
-                },
-                settings: &self.settings,
-                cache: &self.cache,
-                infra: &Infra::default(),
-                random: &mut Random::from_seed([7, 7]),
-                budget: &mut Budget::new(&self.settings),
-                depth: 0,
-                pressure: false,
-                skip_cache: false,
-                requests: &mut Vec::new(),
-            };
-            synthesis::answer(&ask(owner, record_type), &mut context)
-        }
-
-        fn check(&mut self, owner: &str, record_type: RecordType, answer: Answer) -> Answer {
-            self.validate(&ask(owner, record_type), answer)
-        }
-    }
-
-    fn assert_bogus(answer: &Answer, error: ExtendedError) {
-        let found = (answer.security, answer.rcode, answer.extended_error);
-        assert_eq!(
-            found,
-            (Security::Bogus, ResponseCode::SERVFAIL, Some(error))
-        );
-        assert!(answer.answer.is_empty() && answer.authority.is_empty());
-    }
+    use crate::time::UnixTime;
+    use crate::validate::world::{A, ADDRESS, World, ask, assert_bogus, name, negative, positive};
 
     #[test]
     fn a_signed_answer_is_secure_and_its_zone_is_walked_once() {
@@ -711,6 +529,57 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_is_computed_once_and_its_dates_are_looked_at_each_time() {
+        let mut world = World::new();
+        let address = world.example.sign(rrset("www.example", A, ADDRESS));
+        let target = name("www.example");
+        let ask_alias = |world: &mut World, owner: &str| {
+            let alias = rrset(owner, RecordType::CNAME, &[target.as_wire()]);
+            let chain = vec![world.example.sign(alias), Arc::clone(&address)];
+            let answer = world.check(owner, A, positive(chain));
+            (answer.security, world.signatures)
+        };
+        assert_eq!(ask_alias(&mut world, "a.example").0, Security::Secure);
+        // The chain of trust and the address are known; the alias is new.
+        assert_eq!(ask_alias(&mut world, "b.example"), (Security::Secure, 1));
+        assert_eq!(ask_alias(&mut world, "b.example"), (Security::Secure, 0));
+        let forged = Rrset {
+            rdata: RdataList::new([&[192, 0, 2, 9][..]]),
+            ..Rrset::clone(&address)
+        };
+        let answer = world.check("www.example", A, positive(vec![Arc::new(forged)]));
+        assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+        let later = DateOverride::Fixed(UnixTime(DATE + 30 * 86_400));
+        world.settings.dnssec.date_override = Some(later);
+        let answer = world.check("www.example", A, positive(vec![address]));
+        assert_bogus(&answer, ExtendedError::SIGNATURE_EXPIRED);
+    }
+
+    #[test]
+    fn a_name_error_beside_an_alias_that_was_asked_for_needs_its_proof() {
+        let mut world = World::new();
+        let target = name("gone.example");
+        let alias = rrset("www.example", RecordType::CNAME, &[target.as_wire()]);
+        let mut answer = positive(vec![world.example.sign(alias)]);
+        answer.rcode = ResponseCode::NXDOMAIN;
+        let inside = world.example.nsec("gone.example", "h.example", &[A]);
+        let inside = negative(ResponseCode::NOERROR, vec![inside]);
+        world.set("gone.example", RecordType::DS, inside);
+        let bare = world.check("www.example", RecordType::CNAME, answer.clone());
+        assert_bogus(&bare, ExtendedError::NSEC_MISSING);
+        let apex = &[RecordType::SOA];
+        answer.authority = vec![
+            world.example.nsec("example", "a.example", apex),
+            world.example.nsec("f.example", "h.example", &[A]),
+        ];
+        let proven = world.check("www.example", RecordType::CNAME, answer);
+        assert_eq!(
+            (proven.security, proven.rcode, proven.answer.len()),
+            (Security::Secure, ResponseCode::NXDOMAIN, 1)
+        );
+    }
+
+    #[test]
     fn dates_count_with_a_tenth_of_skew() {
         let mut world = World::new();
         let www = || rrset("www.example", A, ADDRESS);
@@ -728,6 +597,8 @@ mod tests {
         assert_bogus(&answer, ExtendedError::SIGNATURE_EXPIRED);
         let answer = check(DATE + day, DATE + 3 * day);
         assert_bogus(&answer, ExtendedError::SIGNATURE_NOT_YET_VALID);
+        let answer = check(DATE, DATE - day);
+        assert_bogus(&answer, ExtendedError::SIGNATURE_EXPIRED_BEFORE_VALID);
     }
 
     #[test]
@@ -897,79 +768,6 @@ mod tests {
         }
         let answer = world.check("c.example", A, negative(ResponseCode::NXDOMAIN, vec![soa]));
         assert_bogus(&answer, ExtendedError::NSEC_MISSING);
-    }
-
-    #[test]
-    fn validated_denials_answer_other_questions() {
-        let mut world = World::new();
-        let apex = &[RecordType::NS, RecordType::SOA];
-        let soa = world.example.sign(rrset(
-            "example",
-            RecordType::SOA,
-            &[b"\0\0aaaabbbbccccddddeeee"],
-        ));
-        let proof = vec![
-            soa,
-            world.example.nsec("example", "a.example", apex),
-            world.example.nsec("b.example", "d.example", &[A]),
-        ];
-        assert!(world.synthesise("c.example", A).is_none());
-        world.check("c.example", A, negative(ResponseCode::NXDOMAIN, proof));
-        let other = world.synthesise("x.cc.example", A).unwrap();
-        assert_eq!(
-            (other.rcode, other.security),
-            (ResponseCode::NXDOMAIN, Security::Secure)
-        );
-        assert_eq!(other.authority.len(), 3);
-        let other = world.synthesise("b.example", RecordType::MX).unwrap();
-        assert_eq!(
-            (other.rcode, other.authority.len()),
-            (ResponseCode::NOERROR, 2)
-        );
-        for (owner, record_type) in [
-            ("b.example", A),
-            ("e.example", A),
-            ("a.example", A),
-            ("example", RecordType::DS),
-            ("c.test", A),
-        ] {
-            assert!(world.synthesise(owner, record_type).is_none(), "{owner}");
-        }
-        world.settings.dnssec.aggressive_nsec = false;
-        assert!(world.synthesise("x.cc.example", A).is_none());
-        world.settings.dnssec.aggressive_nsec = true;
-        world
-            .settings
-            .dnssec
-            .negative_trust_anchors
-            .push(NegativeTrustAnchor {
-                name: name("cc.example"),
-                expires_at: None,
-            });
-        assert!(world.synthesise("x.cc.example", A).is_none());
-    }
-
-    #[test]
-    fn validated_nsec3_denials_answer_other_questions() {
-        for (flags, hits) in [(0, true), (1, false)] {
-            let mut world = World::new();
-            let apex = &[RecordType::NS, RecordType::SOA];
-            let soa = world.example.sign(rrset(
-                "example",
-                RecordType::SOA,
-                &[b"\0\0aaaabbbbccccddddeeee"],
-            ));
-            let proof = vec![
-                soa,
-                world.example.nsec3("example", 0, apex, flags),
-                world.example.nsec3("c.example", 1, &[], flags),
-                world.example.nsec3("*.example", 1, &[], flags),
-            ];
-            world.check("c.example", A, negative(ResponseCode::NXDOMAIN, proof));
-            assert_eq!(world.synthesise("x.c.example", A).is_some(), hits);
-            assert_eq!(world.synthesise("example", RecordType::MX).is_some(), hits);
-            assert!(world.synthesise("example", RecordType::NS).is_none());
-        }
     }
 
     #[test]

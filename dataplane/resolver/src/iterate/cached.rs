@@ -35,8 +35,11 @@ pub fn look_up(work: &Work, context: &Context<'_>) -> Option<Cached> {
     }
     let current = &work.current;
     let direct = [RecordType::DS, RecordType::DNSKEY, RecordType::CNAME];
-    if direct.contains(&current.record_type)
+    let is_direct = direct.contains(&current.record_type);
+    // What stood behind another alias is validated by itself, and so is all that there is of its type.
+    if (is_direct || !work.is_at_start())
         && let Some((found, security)) = cached_rrset(context, &current.name, current.record_type)
+        && (is_direct || security == Security::Secure)
     {
         return Some(Cached::Rrsets(vec![found], security));
     }

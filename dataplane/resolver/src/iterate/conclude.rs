@@ -61,12 +61,21 @@ pub fn answer(
     }
     let unsigned = expect::lacks_signatures(context, plan, &chain.rrsets);
     let rrsets = keep_chain(work, context, reply, chain);
-    learn_name_servers(work, context, plan, reply);
     let class = work.current.class;
     let denials = scrub::denials(reply, &plan.zone, class);
-    let denials = keep_all(work, context, denials, Section::Authority.trust(reply));
-    let mut answer = work.finish(ResponseCode::NOERROR, rrsets, denials);
+    let mut authority = keep_all(work, context, denials, Section::Authority.trust(reply));
+    let mut glue = Vec::new();
+    if let Some((ns, addresses)) = own_name_servers(work, context, plan, reply)
+        && !rrsets
+            .iter()
+            .any(|rrset| rrset.owner == ns.owner && rrset.record_type == RecordType::NS)
+    {
+        authority.push(ns);
+        glue = addresses;
+    }
+    let mut answer = work.finish(ResponseCode::NOERROR, rrsets, authority);
     answer.additional = additional(work, context, plan, reply, &answer);
+    answer.additional.extend(glue);
     let outcome = Next::Finish(answer);
     if unsigned && work.unsigned < UNSIGNED_MAX {
         return set_aside(work, context, plan, outcome, open);
@@ -74,19 +83,28 @@ pub fn answer(
     outcome
 }
 
-/// Keeps the zone's own NS RRset, where the settings allow it.
-fn learn_name_servers(work: &Work, context: &Context<'_>, plan: &FetchPlan, reply: &Reply) {
+/// The zone's own NS RRset and the addresses beside it, where the settings let them be passed on. Without AA they
+/// are not kept.
+fn own_name_servers(
+    work: &Work,
+    context: &Context<'_>,
+    plan: &FetchPlan,
+    reply: &Reply,
+) -> Option<(Arc<Rrset>, Vec<Arc<Rrset>>)> {
     let settings = context.settings;
-    if !settings.resolution.learn_name_servers || !reply.authoritative {
-        return;
+    if !settings.resolution.learn_name_servers {
+        return None;
     }
     let class = work.current.class;
     let limit = settings.limits.name_servers_max;
-    let parts = scrub::referral(reply, &plan.zone, &plan.zone, class, limit, true);
-    if let Some(parts) = parts {
-        keep(work, context, parts.ns, Section::Authority.trust(reply));
-        keep_all(work, context, parts.glue, Section::Additional.trust(reply));
+    let parts = scrub::referral(reply, &plan.zone, &plan.zone, class, limit, true)?;
+    if !reply.authoritative {
+        let glue = parts.glue.into_iter().map(Arc::new);
+        return Some((Arc::new(parts.ns), glue.collect()));
     }
+    let ns = keep(work, context, parts.ns, Section::Authority.trust(reply));
+    let glue = keep_all(work, context, parts.glue, Section::Additional.trust(reply));
+    Some((ns, glue))
 }
 
 /// Addresses of the name servers that an NS answer names.

@@ -17,7 +17,9 @@ use crate::iterate::work::{Next, Work};
 use crate::name::Name;
 use crate::question::StateKind;
 use crate::rrset::{Class, RecordType, Rrset};
+use crate::settings::DnssecMode;
 use crate::time::Now;
+use crate::validate::synthesis::{self, Synthesised};
 
 /// Looks the current name up, or finds the servers to ask.
 pub fn begin(work: &mut Work, context: &mut Context<'_>) -> Next {
@@ -28,7 +30,7 @@ pub fn begin(work: &mut Work, context: &mut Context<'_>) -> Next {
         return Next::Finish(Answer::empty(ResponseCode::REFUSED, error));
     }
     if may_use_cache(work, context)
-        && let Some(next) = from_cache(work, context)
+        && let Some(next) = from_denials(work, context).or_else(|| from_cache(work, context))
     {
         return next;
     }
@@ -72,6 +74,26 @@ fn may_use_cache(work: &Work, context: &Context<'_>) -> bool {
 /// Whether the answer that the cache has to the state's own question is being replaced.
 fn is_renewal(work: &Work, context: &Context<'_>) -> bool {
     context.skip_cache && work.is_at_start()
+}
+
+/// What validated denials, or a wildcard beside them, say of the current name (RFC 8198). Not for those who check
+/// themselves, and not where a verdict is held.
+fn from_denials(work: &mut Work, context: &mut Context<'_>) -> Option<Next> {
+    let may = work.kind.validates()
+        && !work.checking_disabled
+        && context.settings.dnssec.mode == DnssecMode::Validate
+        && context.cache.verdict(context.now, &work.current).is_none();
+    if !may {
+        return None;
+    }
+    Some(match synthesis::answer(&work.current, context)? {
+        Synthesised::Answer(answer) => Next::Finish(join(work, &answer)),
+        Synthesised::Alias {
+            alias,
+            denials,
+            target,
+        } => follow(work, context, vec![alias], denials, target),
+    })
 }
 
 fn from_cache(work: &mut Work, context: &mut Context<'_>) -> Option<Next> {

@@ -207,6 +207,7 @@ fn read(need: &Need, answer: &Answer, context: &mut Context<'_>) -> DsFound {
     let policy = Policy {
         settings: context.settings,
         now: context.now,
+        good: Some(context.cache.good_signatures()),
     };
     let (status, ttl) = match need {
         Need::Ds(name, zone) => return read_ds(name, answer, zone, &policy, context.budget),

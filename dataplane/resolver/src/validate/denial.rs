@@ -49,9 +49,6 @@ pub struct Denial {
     verified: Vec<(usize, u32)>,
 }
 
-/// RFC 8914, code 27: NSEC3 iterations beyond what is computed.
-const UNSUPPORTED_ITERATIONS: ExtendedError = ExtendedError(27);
-
 /// Whether some RRSIG of the RRset names this signer.
 #[must_use]
 pub fn is_signed_by(rrset: &Rrset, zone: &Name) -> bool {
@@ -129,7 +126,7 @@ impl Denial {
         prove: impl FnOnce(&mut Nsec3Set) -> Result<Nsec3Proof, Exhausted>,
     ) -> Proof {
         if self.too_many_iterations {
-            return Proof::Insecure(Some(UNSUPPORTED_ITERATIONS));
+            return Proof::Insecure(Some(ExtendedError::UNSUPPORTED_NSEC3_ITERATIONS));
         }
         if self.nsec3.is_empty() {
             return Proof::Missing(self.missing());
@@ -196,7 +193,7 @@ impl Denial {
             None => {}
         }
         if self.too_many_iterations {
-            return Delegation::Unsigned(Some(UNSUPPORTED_ITERATIONS));
+            return Delegation::Unsigned(Some(ExtendedError::UNSUPPORTED_NSEC3_ITERATIONS));
         }
         match self.nsec3.prove_no_ds(name, budget) {
             Ok(Nsec3NoDs::Unsigned) => Delegation::Unsigned(None),

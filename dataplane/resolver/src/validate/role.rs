@@ -36,6 +36,24 @@ pub struct Way {
     pub aliased: bool,
 }
 
+impl Way {
+    /// Goes on to the target of the alias that was itself asked for: with NXDOMAIN beside it the code is about that
+    /// name (RFC 6604, 3).
+    pub fn go_beyond(&mut self, section: &[Arc<Rrset>]) {
+        let alias = section
+            .iter()
+            .find(|rrset| rrset.record_type == RecordType::CNAME && rrset.owner == self.end);
+        if let Some(to) = alias
+            .and_then(|alias| target(alias))
+            .filter(|_| self.complete)
+        {
+            self.end = to;
+            self.complete = false;
+            self.aliased = true;
+        }
+    }
+}
+
 fn target(rrset: &Rrset) -> Option<Name> {
     rrset.rdata.iter().next().and_then(rdata::target)
 }

@@ -5,11 +5,13 @@
 
 use core::fmt;
 
-use hickory_proto::dnssec::{Algorithm, PublicKey, PublicKeyBuf};
+use hickory_proto::dnssec::crypto::Digest;
+use hickory_proto::dnssec::{Algorithm, DigestType, PublicKey, PublicKeyBuf};
 
 use crate::answer::ExtendedError;
 use crate::budget::Budget;
 use crate::cache::keys::ZoneKeys;
+use crate::cache::signatures::{GoodSignatures, SignatureDigest};
 use crate::name::Name;
 use crate::rdata::{self, Nsec, Rrsig};
 use crate::rrset::{RecordType, Rrset};
@@ -24,6 +26,8 @@ pub struct Policy<'a> {
     pub settings: &'a Settings,
     /// What time it is.
     pub now: Now,
+    /// Signatures that were found good before, if any are remembered.
+    pub good: Option<&'a GoodSignatures>,
 }
 
 /// Why an RRset does not verify. Ordered: the later a check failed, the more telling.
@@ -39,6 +43,8 @@ pub enum Fault {
     NotYetValid,
     /// The validity period is over.
     Expired,
+    /// The validity period ends before it begins.
+    ExpiredBeforeValid,
     /// The signature is wrong.
     BadSignature,
     /// More verifications than one RRset or question is worth (CVE-2023-50387).
@@ -54,6 +60,7 @@ impl Fault {
             Self::NoKey => ExtendedError::DNSKEY_MISSING,
             Self::NotYetValid => ExtendedError::SIGNATURE_NOT_YET_VALID,
             Self::Expired => ExtendedError::SIGNATURE_EXPIRED,
+            Self::ExpiredBeforeValid => ExtendedError::SIGNATURE_EXPIRED_BEFORE_VALID,
             Self::WrongSignature | Self::BadSignature | Self::TooMuchWork => {
                 ExtendedError::DNSSEC_BOGUS
             }
@@ -128,7 +135,7 @@ impl Policy<'_> {
         let date = date as u32;
         let length = after(rrsig.expiration, rrsig.inception);
         if length < 0 {
-            return Err(Fault::Expired);
+            return Err(Fault::ExpiredBeforeValid);
         }
         let (least, most) = self.settings.dnssec.signature_skew;
         let seconds =
@@ -213,14 +220,13 @@ fn verify_one(
     let signed = signed_octets(rrset, &rrsig, closest_encloser.as_ref());
     for key in keys {
         *work = work.checked_sub(1).ok_or(Fault::TooMuchWork)?;
-        budget.spend_signature().map_err(|_| Fault::TooMuchWork)?;
-        if is_good(
-            rrsig.algorithm,
-            &key.public_key,
-            &signed,
-            rrsig.signature,
-            policy,
-        ) {
+        let tried = Tried {
+            algorithm: rrsig.algorithm,
+            public_key: &key.public_key,
+            signed: &signed,
+            signature: rrsig.signature,
+        };
+        if tried.is_good(policy, budget)? {
             let verified = Verified {
                 ttl: rrset.ttl.min(rrsig.original_ttl).min(left),
                 closest_encloser,
@@ -313,26 +319,66 @@ fn signed_octets(rrset: &Rrset, rrsig: &Rrsig<'_>, closest_encloser: Option<&Nam
 /// Octets of the longest name.
 const NAME_OCTETS: usize = crate::name::NAME_MAX;
 
-/// The cryptographic check.
-fn is_good(
+/// A signature and what it may be of.
+#[derive(Clone, Copy)]
+struct Tried<'a> {
     algorithm: u8,
-    public_key: &[u8],
-    signed: &[u8],
-    signature: &[u8],
-    policy: &Policy<'_>,
-) -> bool {
-    if signature.is_empty() {
-        return false;
+    public_key: &'a [u8],
+    signed: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl Tried<'_> {
+    /// Whether the signature is good, which is computed once.
+    fn is_good(self, policy: &Policy<'_>, budget: &mut Budget) -> Result<bool, Fault> {
+        let remembered = policy.good.zip(self.digest());
+        if let Some((good, digest)) = &remembered
+            && good.holds(digest)
+        {
+            return Ok(true);
+        }
+        budget.spend_signature().map_err(|_| Fault::TooMuchWork)?;
+        if policy.settings.dnssec.assume_sha1_and_dsa_good
+            && matches!(self.algorithm, 3 | 5 | 6 | 7)
+        {
+            return Ok(!self.signature.is_empty());
+        }
+        let is_good = self.verify();
+        if let Some((good, digest)) = remembered
+            && is_good
+        {
+            good.add(digest);
+        }
+        Ok(is_good)
     }
-    if policy.settings.dnssec.assume_sha1_and_dsa_good && matches!(algorithm, 3 | 5 | 6 | 7) {
-        return true;
+
+    fn digest(self) -> Option<SignatureDigest> {
+        let lengths = [self.public_key.len(), self.signed.len()].map(usize::to_be_bytes);
+        let parts = [
+            &[self.algorithm][..],
+            lengths.as_flattened(),
+            self.public_key,
+            self.signed,
+            self.signature,
+        ];
+        let digest = Digest::from_iter(parts, DigestType::SHA256).ok()?;
+        digest.as_ref().try_into().ok()
     }
-    if let Some(good) = short_rsa::verify(algorithm, public_key, signed, signature) {
-        return good;
+
+    /// The cryptographic check.
+    fn verify(self) -> bool {
+        if self.signature.is_empty() {
+            return false;
+        }
+        if let Some(good) =
+            short_rsa::verify(self.algorithm, self.public_key, self.signed, self.signature)
+        {
+            return good;
+        }
+        let algorithm = Algorithm::from_u8(self.algorithm);
+        algorithm.is_supported()
+            && PublicKeyBuf::new(self.public_key.to_vec(), algorithm)
+                .verify(self.signed, self.signature)
+                .is_ok()
     }
-    let algorithm = Algorithm::from_u8(algorithm);
-    algorithm.is_supported()
-        && PublicKeyBuf::new(public_key.to_vec(), algorithm)
-            .verify(signed, signature)
-            .is_ok()
 }

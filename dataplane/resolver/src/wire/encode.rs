@@ -232,6 +232,13 @@ impl Rules {
                     .clone()
                     .any(|set| set.record_type == RecordType::SOA)
         };
+        // Who checks the proof of a wildcard gets all of the section that it stands in.
+        let has_proof = || {
+            let mut authority = body.authority.clone();
+            dnssec_ok
+                && body.answer.clone().next().is_some()
+                && authority.any(|set| is_denial(set.record_type))
+        };
         Self {
             record_type: head.record_type,
             dnssec_ok,
@@ -242,14 +249,14 @@ impl Rules {
             } else {
                 usize::MAX
             },
-            minimal: settings.responses.minimal && !is_referral(),
+            minimal: settings.responses.minimal && !is_referral() && !has_proof(),
         }
     }
 
     /// RFC 4035, 3.2.1: without DO, no authenticating records that were not asked for.
     fn in_answer(&self, set: &RrsetView<'_>) -> bool {
         let asked = self.record_type == set.record_type || self.record_type == RecordType::ANY;
-        let proof = matches!(set.record_type, RecordType::NSEC | RecordType::NSEC3);
+        let proof = is_denial(set.record_type);
         (self.dnssec_ok || asked || !proof) && (self.signatures_in_answer || !set.rdata.is_empty())
     }
 
@@ -266,6 +273,10 @@ impl Rules {
     fn in_additional(&self, set: &RrsetView<'_>) -> bool {
         !self.minimal && (self.dnssec_ok || !set.rdata.is_empty())
     }
+}
+
+const fn is_denial(record_type: RecordType) -> bool {
+    matches!(record_type, RecordType::NSEC | RecordType::NSEC3)
 }
 
 /// A message being written.
