@@ -1,9 +1,10 @@
 //! `replay [--full] [--list] PATH...`: plays scenario files and prints one line for each.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use weir_tests::replay::matching::Comparison;
 use weir_tests::replay::outcome::Verdict;
@@ -15,7 +16,7 @@ struct Arguments {
     /// Compare authority, additional and EDNS options too, not only what is essential.
     #[arg(long)]
     full: bool,
-    /// Print the names of the files that pass, and nothing else.
+    /// Print the names of the files that pass, and the totals.
     #[arg(long)]
     list: bool,
     /// Print what each file notes: options without effect, unforeseen queries.
@@ -29,18 +30,34 @@ struct Arguments {
     paths: Vec<PathBuf>,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match play(&Arguments::parse(), &mut io::stdout().lock()) {
+        Ok(code) => code,
+        // Whoever reads has read enough.
+        Err(fault)
+            if fault.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::FAILURE
+        }
+        Err(fault) => {
+            eprintln!("replay: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(arguments: &Arguments, out: &mut impl io::Write) -> anyhow::Result<ExitCode> {
     let comparison = if arguments.full {
         Comparison::Full
     } else {
         Comparison::Essential
     };
-    let mut out = io::stdout().lock();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for path in scenario_files(&arguments.paths)? {
-        let outcome = play_file(&path, comparison)?;
+    for path in scenario_files(&arguments.paths).context("a folder cannot be read")? {
         let name = path.display();
+        let outcome = play_file(&path, comparison).with_context(|| {
+            format!("cannot read {name}; name a scenario file or a folder of them")
+        })?;
         let line = match &outcome.verdict {
             Verdict::Pass => {
                 passed += 1;
