@@ -137,6 +137,7 @@ fn resolution(
         },
         case_randomisation: from.case_randomisation,
         upstream_cookies: from.upstream_cookies,
+        error_reporting: from.error_reporting,
         builtin_local_zones: from.special_use_names,
         rate_limits: rate_limits(&from.rate_limits, faults),
         nat64: from.dns64.as_ref().is_some_and(|dns64| dns64.nat64),

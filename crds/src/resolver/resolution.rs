@@ -45,6 +45,10 @@ pub struct ResolutionSpec {
     /// Default true. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_cookies: Option<bool>,
+    /// Whether answers that fail validation are reported to the agent that their server names (RFC 9567). A report
+    /// tells that agent what was asked. Default false. Change: **live**.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_reporting: Option<bool>,
     /// Whether special-use names (RFC 6761, 6303, 8375), as `localhost` and private reverse zones,
     /// are answered from here. Default true. Change: **live**.
     #[serde(default, skip_serializing_if = "Option::is_none")]

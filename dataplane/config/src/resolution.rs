@@ -35,6 +35,9 @@ pub struct Resolution {
     /// Whether servers are sent DNS cookies (RFC 7873) as a defence against forged replies.
     /// Default true.
     pub upstream_cookies: bool,
+    /// Whether answers that fail validation are reported to the agent that their server names (RFC 9567). A report
+    /// tells that agent what was asked. Default false.
+    pub error_reporting: bool,
     /// Whether special-use names (RFC 6761, 6303, 8375), as `localhost` and private reverse zones,
     /// are answered from here. Default true.
     pub special_use_names: bool,
@@ -64,6 +67,7 @@ impl Default for Resolution {
             qname_minimisation: QnameMinimisation::default(),
             case_randomisation: true,
             upstream_cookies: true,
+            error_reporting: false,
             special_use_names: true,
             rate_limits: RateLimits::default(),
             budget: Budget::default(),

@@ -78,7 +78,6 @@ impl ExtendedError {
     pub const NOT_SUPPORTED: Self = Self(21);
     pub const NO_REACHABLE_AUTHORITY: Self = Self(22);
     pub const NETWORK_ERROR: Self = Self(23);
-    pub const INVALID_DATA: Self = Self(24);
     pub const SIGNATURE_EXPIRED_BEFORE_VALID: Self = Self(25);
     pub const UNSUPPORTED_NSEC3_ITERATIONS: Self = Self(27);
     pub const SYNTHESIZED: Self = Self(29);

@@ -161,7 +161,7 @@ impl Cache {
 
     /// Keeps what a state came to, and the status of the RRsets in it.
     ///
-    /// Failures stay for `failure_ttl`, bogus verdicts for `bogus_ttl`, everything else for `Answer::ttl` within the
+    /// Failures stay for `failure_ttl`, bogus verdicts for `bogus_ttl` at most, everything else for `Answer::ttl` within the
     /// bounds of the settings; zero keeps nothing, but for serving stale. Authoritative answers are those of local
     /// zones and are not kept.
     pub fn store(&self, now: Now, settings: &Settings, key: &QuestionKey, answer: &Answer) {

@@ -37,6 +37,7 @@ use std::net::IpAddr;
 use self::phase::Phase;
 use self::work::{Next, Work};
 use crate::context::Context;
+use crate::name::Name;
 use crate::outcome::{Input, Outcome};
 use crate::question::{Question, StateKind};
 
@@ -128,6 +129,14 @@ impl Iteration {
             .iter()
             .map(|(_, server)| server.ip())
             .collect()
+    }
+
+    /// The agent to tell when the answer turns out bogus, if its server named one (RFC 9567). None behind an alias:
+    /// which of its zones failed is not known here.
+    #[must_use]
+    pub fn agent(&self) -> Option<&Name> {
+        let agent = self.work.agent.as_ref();
+        agent.filter(|_| self.work.is_at_start())
     }
 
     /// Where the iteration stands.
@@ -266,6 +275,26 @@ mod tests {
             world.asked().last().unwrap(),
             "10.0.0.3 big.example.com. A tcp"
         );
+    }
+
+    #[test]
+    fn a_stream_that_is_lost_after_truncation_is_tried_once_more() {
+        for (lost, rcode) in [(1, ResponseCode::NOERROR), (2, ResponseCode::SERVFAIL)] {
+            let mut world = internet();
+            let streams = core::cell::Cell::new(0);
+            world.server("10.0.0.3", move |plan| match plan.transport {
+                Transport::Udp => Reaction::Reply(AA | TC, vec![], vec![], vec![]),
+                _ if streams.replace(streams.get() + 1) < lost => Reaction::Silence,
+                _ => answers(&["big.example.com 300 A 192.0.2.3"]),
+            });
+            assert_eq!(world.resolve("big.example.com", RecordType::A).rcode, rcode);
+            let streams = world
+                .log
+                .iter()
+                .filter(|plan| plan.transport == Transport::Tcp);
+            assert!(streams.clone().all(|plan| plan.timeout.as_millis() >= 1000));
+            assert_eq!(streams.count(), 2);
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod question;
 pub mod random;
 pub mod rate;
 pub mod rdata;
+pub mod reporting;
 pub mod resolution;
 pub mod root_hints;
 pub mod rrset;

@@ -61,7 +61,7 @@ pub enum Request {
     Background {
         /// The question.
         question: Question,
-        /// `Prefetch` or `Refresh`.
+        /// `Prefetch`, `Refresh` or `Report`.
         kind: StateKind,
     },
 }

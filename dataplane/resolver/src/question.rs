@@ -35,6 +35,8 @@ pub enum StateKind {
     Prefetch,
     /// A stale answer was served and is renewed behind (RFC 8767).
     Refresh,
+    /// A server's agent is told of a failure (RFC 9567); the answer does not matter, but for the cache.
+    Report,
     /// The keys of a trust anchor's zone are looked at (RFC 5011, 2.3). Who tracks them validates.
     Probe,
 }

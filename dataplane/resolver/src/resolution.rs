@@ -11,9 +11,11 @@ use crate::context::Context;
 use crate::dns64;
 use crate::iterate::Iteration;
 use crate::mesh::stage::Stage;
-use crate::outcome::{Input, Outcome};
+use crate::name::Name;
+use crate::outcome::{Input, Outcome, Request};
 use crate::program::Program;
 use crate::question::{Question, QuestionKey, StateKind};
+use crate::reporting;
 use crate::rrset::RecordType;
 use crate::settings::DnssecMode;
 use crate::validate::{Validation, Verdict};
@@ -31,6 +33,8 @@ pub struct Resolution {
     restarts: u8,
     /// The verdict to fall back on when no other server gives a better answer.
     bogus: Option<Answer>,
+    /// The agent that the server of the bogus answer named (RFC 9567).
+    agent: Option<Name>,
     /// The answer without IPv6 addresses, while A is looked up in their place (RFC 6147, 5.1.6).
     without_ipv6: Option<Answer>,
     /// Whether the answer is made for clients that leave validation to Weir, and so not for others.
@@ -102,10 +106,31 @@ impl Resolution {
         Next::Iterated(self.iteration.step(context, Input::Start))
     }
 
+    /// Tells the agent of the server, if it named one, of an answer that did not validate (RFC 9567, 6.1). The mesh
+    /// makes no more of these than it has room for, from the budget of this question, and none while it is full;
+    /// what the cache knows of a report is not sent again.
+    fn report(&self, context: &mut Context<'_>, answer: &Answer) {
+        let wanted = context.settings.resolution.error_reporting
+            && self.validates
+            && answer.security == Security::Bogus;
+        let report = answer
+            .extended_error
+            .zip(self.agent.as_ref())
+            .filter(|_| wanted)
+            .and_then(|(error, agent)| reporting::question(&self.question, error, agent));
+        if let Some(question) = report {
+            let kind = StateKind::Report;
+            context
+                .requests
+                .push(Request::Background { question, kind });
+        }
+    }
+
     /// Asks other servers than those that the bogus answer came from.
     fn restart(&mut self, context: &mut Context<'_>, otherwise: Answer) -> Option<Outcome> {
         self.validation = None;
         self.bogus = Some(otherwise);
+        self.agent = self.iteration.agent().cloned();
         if self.restarts >= context.settings.limits.validation_restarts_max {
             return None;
         }
@@ -133,6 +158,7 @@ impl Program for Resolution {
             validation: None,
             restarts: 0,
             bogus: None,
+            agent: None,
             without_ipv6: None,
             synthesised: false,
             finished: false,
@@ -163,6 +189,7 @@ impl Program for Resolution {
                     }
                 }
                 Next::Finished(answer) => {
+                    self.report(context, &answer);
                     self.finished = true;
                     return Outcome::Finish(answer);
                 }

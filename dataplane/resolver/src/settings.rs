@@ -236,6 +236,9 @@ pub struct ResolutionSettings {
     pub case_randomisation: bool,
     /// Whether servers are sent DNS cookies (RFC 7873), so that forged replies are told from theirs.
     pub upstream_cookies: bool,
+    /// Whether bogus answers are reported to the agent that the server names (RFC 9567). Off: a report tells a third
+    /// party what was asked.
+    pub error_reporting: bool,
     /// Work limits.
     pub budget: BudgetSettings,
     /// How often somebody may ask.
@@ -313,7 +316,7 @@ pub struct DnssecSettings {
     pub signatures_per_query: u16,
     /// More iterations make a zone insecure (RFC 9276, 3.2).
     pub nsec3_iterations: u16,
-    /// How long a bogus verdict is kept.
+    /// How long a bogus verdict is kept; less when the data that it is about lives less long.
     pub bogus_ttl: Duration,
     /// Signature dates are accepted this far outside their window at least, and at most.
     pub signature_skew: (Duration, Duration),
@@ -416,6 +419,7 @@ impl Default for Settings {
                 qname_minimisation: QnameMinimisation::Relaxed,
                 case_randomisation: true,
                 upstream_cookies: true,
+                error_reporting: false,
                 budget: BudgetSettings {
                     upstream_queries: 200,
                     queries_per_state: 32,

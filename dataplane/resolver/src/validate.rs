@@ -323,6 +323,11 @@ impl Validation {
         };
         answer.security = Security::Bogus;
         answer.ttl = u32::try_from(context.settings.dnssec.bogus_ttl.as_secs()).unwrap_or(60);
+        if !self.answer.answer.is_empty() {
+            // Data that goes sooner may be mended sooner; within the time of a failure nobody asks again (RFC 9520).
+            let least = context.settings.cache.failure_ttl;
+            answer.ttl = answer.ttl.min(self.answer.ttl.max(least));
+        }
         answer
     }
 
@@ -519,6 +524,13 @@ mod tests {
         forged.rdata = RdataList::new([&[192, 0, 2, 2][..]]);
         let answer = world.check("www.example", A, positive(vec![Arc::new(forged)]));
         assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+        assert_eq!(answer.ttl, 60);
+        let mut brief = positive(vec![Arc::new(rrset("www.example", A, ADDRESS))]);
+        for (ttl, expected) in [(20, 20), (0, 5)] {
+            brief.ttl = ttl;
+            let answer = world.check("www.example", A, brief.clone());
+            assert_eq!((answer.security, answer.ttl), (Security::Bogus, expected));
+        }
         let stranger = Signer::new("example").sign(rrset("www.example", A, ADDRESS));
         let answer = world.check("www.example", A, positive(vec![stranger]));
         assert_bogus(&answer, ExtendedError::DNSKEY_MISSING);

@@ -323,6 +323,7 @@ const fn kind_text(kind: StateKind) -> &'static str {
         StateKind::Revalidation => "revalidation",
         StateKind::Prefetch => "prefetch",
         StateKind::Refresh => "refresh",
+        StateKind::Report => "report",
         StateKind::Probe => "probe",
     }
 }

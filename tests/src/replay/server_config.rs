@@ -258,6 +258,7 @@ impl Builder {
             "iter-scrub-cname" => settings.limits.aliases_per_reply_max = number(value)?,
             "iter-scrub-rrsig" => settings.limits.signatures_per_rrset_max = number(value)?,
             "val-max-restart" => settings.limits.validation_restarts_max = number(value)?,
+            "dns-error-reporting" => resolution.error_reporting = is_yes(value),
             "do-nat64" => resolution.nat64 = is_yes(value),
             "dns64-prefix" | "nat64-prefix" => self.prefix = Some(prefix(value)?),
             "num-queries-per-thread" => settings.mesh.states_max = number(value)?,
@@ -348,7 +349,6 @@ impl Builder {
             | "cookie-secret"
             | "edns-tcp-keepalive"
             | "edns-tcp-keepalive-timeout"
-            | "dns-error-reporting"
             | "dns64-synthall"
             | "dns64-ignore-aaaa"
             | "zonemd-permissive-mode" => {

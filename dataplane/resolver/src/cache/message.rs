@@ -269,10 +269,15 @@ pub(crate) fn keep(
     );
 }
 
-/// How long a failure is kept; a bogus verdict has its own time.
+/// How long a failure is kept; a bogus verdict has its own time, less when validation says so.
 fn failure_ttl(answer: &Answer, settings: &Settings) -> u32 {
     if answer.security == Security::Bogus {
-        u32::try_from(settings.dnssec.bogus_ttl.as_secs()).unwrap_or(u32::MAX)
+        let most = u32::try_from(settings.dnssec.bogus_ttl.as_secs()).unwrap_or(u32::MAX);
+        if answer.ttl == 0 {
+            most
+        } else {
+            most.min(answer.ttl)
+        }
     } else {
         // RFC 9520, 3.2: at most five minutes.
         settings.cache.failure_ttl.min(300)

@@ -98,12 +98,13 @@ fn own_name_servers(
     let class = work.current.class;
     let limit = settings.limits.name_servers_max;
     let parts = scrub::referral(reply, &plan.zone, &plan.zone, class, limit, true)?;
+    let glue = scrub::all_without_private(parts.glue, &settings.resolution);
     if !reply.authoritative {
-        let glue = parts.glue.into_iter().map(Arc::new);
+        let glue = glue.into_iter().map(Arc::new);
         return Some((Arc::new(parts.ns), glue.collect()));
     }
     let ns = keep(work, context, parts.ns, Section::Authority.trust(reply));
-    let glue = keep_all(work, context, parts.glue, Section::Additional.trust(reply));
+    let glue = keep_all(work, context, glue, Section::Additional.trust(reply));
     Some((ns, glue))
 }
 
@@ -125,6 +126,7 @@ fn additional(
         .flat_map(|rrset| rrset.rdata.iter().filter_map(rdata::target))
         .collect();
     let found = scrub::addresses_of(reply, &plan.zone, work.current.class, &names, true);
+    let found = scrub::all_without_private(found, &context.settings.resolution);
     keep_all(work, context, found, Section::Additional.trust(reply))
 }
 

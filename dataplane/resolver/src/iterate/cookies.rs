@@ -21,7 +21,7 @@ pub fn is_forged(plan: &FetchPlan, reply: &Reply) -> bool {
 }
 
 fn cookie_of(reply: &Reply) -> Option<Cookie> {
-    reply.edns.and_then(|edns| edns.cookie)
+    reply.edns.as_ref().and_then(|edns| edns.cookie)
 }
 
 /// Sends the query again over TCP, or gives the server up if it came that way.

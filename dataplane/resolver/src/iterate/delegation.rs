@@ -59,6 +59,8 @@ pub struct Address {
     pub transport: Transport,
     /// Queries that got no reply.
     pub failures: u8,
+    /// Queries over a stream, after truncation, that got no reply.
+    pub streams_failed: u8,
     /// Whether a reply showed that there is no use in asking again.
     pub retired: bool,
     /// Whether it answered by its own recursion; it is asked as a resolver when no authority is left.
@@ -296,6 +298,7 @@ impl Delegation {
             socket,
             transport,
             failures: 0,
+            streams_failed: 0,
             retired: false,
             recursive: false,
         });
@@ -346,10 +349,11 @@ fn is_denied(name: &Name, record_type: RecordType, context: &Context<'_>) -> boo
 /// The address under which a server may be asked, if it may be asked at all.
 fn reachable(socket: SocketAddr, settings: &ResolutionSettings) -> Option<SocketAddr> {
     let address = socket.ip().to_canonical();
-    if address.is_unspecified() || address.is_multicast() {
+    if address.is_multicast() {
         return None;
     }
-    if settings.avoid_loopback && address.is_loopback() {
+    // The unspecified address leads to this very host, too.
+    if settings.avoid_loopback && (address.is_loopback() || address.is_unspecified()) {
         return None;
     }
     match address {

@@ -21,6 +21,9 @@ use crate::rrset::RecordType;
 use crate::settings::QnameMinimisation;
 use crate::wire::{self, Reply};
 
+/// Queries of one question to one server over a stream in place of UDP.
+const STREAMS_MAX: u8 = 2;
+
 /// A server replied.
 pub fn replied(
     work: &mut Work,
@@ -33,7 +36,7 @@ pub fn replied(
         return Next::Wait;
     };
     let Ok(mut reply) = wire::parse_reply(message, &context.settings.limits) else {
-        work.failure = ExtendedError::INVALID_DATA;
+        work.failure = ExtendedError::NETWORK_ERROR;
         return send::pass_over(work, &open);
     };
     if cookies::is_forged(plan, &reply) {
@@ -50,7 +53,7 @@ pub fn replied(
                 plan.randomise_case = false;
             }),
             Transport::Tcp | Transport::Tls(_) | Transport::Https { .. } => {
-                work.failure = ExtendedError::INVALID_DATA;
+                work.failure = ExtendedError::NETWORK_ERROR;
                 send::pass_over(work, &open)
             }
         };
@@ -96,6 +99,7 @@ fn note_reply(
 ) {
     let (now, ttl) = (context.now.instant, context.settings.cache.server_ttl);
     let edns = reply.edns.is_some();
+    work.agent = reply.edns.as_ref().and_then(|edns| edns.agent.clone());
     context
         .infra
         .replied(now, ttl, plan.server, round_trip, edns);
@@ -156,8 +160,12 @@ pub fn failed(
         && let Some(address) = delegation.addresses.get_mut(open.index)
     {
         address.failures = address.failures.saturating_add(1);
-        // A stream that failed after truncation leaves nothing to try.
-        address.retired |= gone || plan.transport != address.transport;
+        if plan.transport != address.transport {
+            address.streams_failed = address.streams_failed.saturating_add(1);
+            // One that is lost right after a truncated reply is tried once more: there is no other way to the answer.
+            address.retired |= address.failures > 1 || address.streams_failed >= STREAMS_MAX;
+        }
+        address.retired |= gone;
     }
     Next::Choose
 }
@@ -210,7 +218,8 @@ fn minimised(
 fn note_unusable(work: &mut Work, unusable: Unusable) {
     work.failure = match unusable {
         Unusable::Error(_) => ExtendedError::NO_REACHABLE_AUTHORITY,
-        Unusable::Alias(_) | Unusable::OtherQuestion => ExtendedError::INVALID_DATA,
+        Unusable::OtherQuestion => ExtendedError::NETWORK_ERROR,
+        Unusable::Alias(_) => ExtendedError::OTHER,
         Unusable::NotAuthoritative => ExtendedError::NO_REACHABLE_AUTHORITY,
     };
 }
@@ -246,7 +255,7 @@ fn full(
         }
         ReplyKind::Lame(lame) => send::pass_over_lame(work, context, plan, lame, open),
         ReplyKind::Unusable(Unusable::Alias(AliasError::Loop)) => {
-            work.failure = ExtendedError::INVALID_DATA;
+            work.failure = ExtendedError::OTHER;
             Next::Finish(work.fail(context.settings))
         }
         ReplyKind::Unusable(unusable) => {

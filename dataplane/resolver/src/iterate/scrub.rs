@@ -170,6 +170,14 @@ pub fn without_private(rrset: Rrset, settings: &ResolutionSettings) -> Option<Rr
     Some(Rrset { rdata, ..rrset })
 }
 
+/// The same of several; those with nothing left go.
+#[must_use]
+pub fn all_without_private(rrsets: Vec<Rrset>, settings: &ResolutionSettings) -> Vec<Rrset> {
+    let kept = rrsets.into_iter();
+    kept.filter_map(|rrset| without_private(rrset, settings))
+        .collect()
+}
+
 fn is_private(record_type: RecordType, item: &[u8], settings: &ResolutionSettings) -> bool {
     let addresses = match record_type {
         RecordType::A | RecordType::AAAA => address(item).into_iter().collect(),
@@ -231,6 +239,7 @@ fn after_name(mut rest: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
     use crate::answer::ResponseCode;
+    use crate::scenario::{AA, Reaction, World, answers, refers, texts};
     use crate::settings::{Prefix, Settings};
 
     fn name(text: &str) -> Name {
@@ -292,6 +301,104 @@ mod tests {
         assert_eq!(take(20, false).glue.len(), 2);
         assert_eq!(take(2, true).ns.rdata.len(), 2);
         assert!(referral(&reply, &name("com"), &name("other.com"), Class::IN, 9, true).is_none());
+    }
+
+    /// `example.com` has forty name servers, each with its address; its own answers are 192.0.2.1.
+    fn crowded() -> World {
+        let mut world = World::new();
+        let ns: Vec<String> = (0..40)
+            .map(|n| format!("example.com 3600 NS ns{n}.example.com"))
+            .collect();
+        let glue: Vec<String> = (0..40)
+            .map(|n| format!("ns{n}.example.com 3600 A 10.0.1.{n}"))
+            .collect();
+        let (own, addresses) = (ns.clone(), glue.clone());
+        world.server("10.0.0.1", move |_| {
+            let (ns, glue): (Vec<&str>, Vec<&str>) = (
+                own.iter().map(String::as_str).collect(),
+                addresses.iter().map(String::as_str).collect(),
+            );
+            refers(&ns, &glue)
+        });
+        for n in 0..40 {
+            let (ns, glue) = (ns.clone(), glue.clone());
+            world.server(&format!("10.0.1.{n}"), move |plan| {
+                match plan.question.record_type {
+                    RecordType::NS => {
+                        let all = |list: &[String]| {
+                            texts(&list.iter().map(String::as_str).collect::<Vec<_>>())
+                        };
+                        Reaction::Reply(AA, all(&ns), vec![], all(&glue))
+                    }
+                    _ => answers(&["www.example.com 300 A 192.0.2.1"]),
+                }
+            });
+        }
+        world
+    }
+
+    #[test]
+    fn of_a_crowd_of_name_servers_twenty_are_kept() {
+        for max in [20, 5] {
+            let mut world = crowded();
+            world.settings.limits.name_servers_max = max;
+            let answer = world.resolve("www.example.com", RecordType::A);
+            assert_eq!(answer.rcode, ResponseCode::NOERROR);
+            let zone = name("example.com");
+            let held = |world: &World| {
+                let cache = &world.cache;
+                let ns = cache.rrset(world.now, &zone, RecordType::NS, Class::IN);
+                ns.unwrap().rrset.rdata.len()
+            };
+            assert_eq!(held(&world), max);
+            let glue = (0..40).filter(|n| {
+                let owner = name(&format!("ns{n}.example.com"));
+                let held = world
+                    .cache
+                    .rrset(world.now, &owner, RecordType::A, Class::IN);
+                held.is_some()
+            });
+            assert_eq!(glue.count(), max);
+            // The zone's own RRset, which is asked for, is cut as well.
+            let answer = world.resolve("example.com", RecordType::NS);
+            assert_eq!((answer.answer[0].rdata.len(), held(&world)), (max, max));
+            assert_eq!(answer.additional.len(), max);
+        }
+    }
+
+    #[test]
+    fn a_public_zone_cannot_hand_out_private_addresses() {
+        let private = |address: &str, length| Prefix {
+            address: address.parse().unwrap(),
+            length,
+        };
+        let mut world = crowded();
+        world.settings.resolution.private_addresses = vec![private("192.0.2.0", 24)];
+        for _ in 0..2 {
+            // The second time from the cache.
+            let answer = world.resolve("www.example.com", RecordType::A);
+            assert!(answer.answer.is_empty(), "{answer:?}");
+        }
+        let mut world = crowded();
+        let answer = world.resolve("example.com", RecordType::NS);
+        assert!(!answer.additional.is_empty());
+        // Its name servers are not asked at such addresses, nor are they told of.
+        world.settings.resolution.private_addresses = vec![private("10.0.1.0", 25)];
+        let answer = world.resolve("example.com", RecordType::NS);
+        assert!(answer.additional.is_empty(), "{answer:?}");
+        let mut world = crowded();
+        world.settings.resolution.private_addresses = vec![private("10.0.1.0", 24)];
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::SERVFAIL);
+        assert!(
+            world
+                .asked()
+                .iter()
+                .all(|asked| asked.starts_with("10.0.0.1 "))
+        );
+        world.settings.resolution.private_domains = vec![name("example.com")];
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::NOERROR);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Owns which server is asked how, the lookups of server addresses, and what is left when every
 //! server failed (the parent's view of the zone, another upstream, failure).
 
+use std::time::Duration;
+
 use crate::answer::ExtendedError;
 use crate::context::Context;
 use crate::cookie::Cookie;
@@ -157,12 +159,16 @@ fn cookie(
     })
 }
 
+/// A stream is waited for this long at least: it repairs losses itself, which takes its time.
+const STREAM_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// A stream needs a handshake before its query.
-fn timeout(transport: &Transport, view: &View) -> core::time::Duration {
+fn timeout(transport: &Transport, view: &View) -> Duration {
+    let udp = view.round_trip.timeout();
     match transport {
-        Transport::Udp => view.round_trip.timeout(),
-        Transport::Tcp => view.round_trip.timeout() * 2,
-        Transport::Tls(_) | Transport::Https { .. } => view.round_trip.timeout() * 4,
+        Transport::Udp => udp,
+        Transport::Tcp => (udp * 2).max(STREAM_TIMEOUT_MIN),
+        Transport::Tls(_) | Transport::Https { .. } => (udp * 4).max(STREAM_TIMEOUT_MIN),
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Work {
     pub unsigned: u8,
     /// Servers whose replies the answer is made of, and the zones that they spoke for.
     pub servers: Vec<(Name, SocketAddr)>,
+    /// The agent that the last server of this delegation named (RFC 9567).
+    pub agent: Option<Name>,
     /// The most telling failure so far.
     pub failure: ExtendedError,
 }
@@ -126,6 +128,7 @@ impl Work {
             fallback: None,
             unsigned: 0,
             servers: Vec::new(),
+            agent: None,
             failure: ExtendedError::NO_REACHABLE_AUTHORITY,
         }
     }
@@ -161,6 +164,7 @@ impl Work {
         self.delegation = Some(delegation);
         self.looked_ahead = false;
         self.fallback = None;
+        self.agent = None;
     }
 
     /// Remembers that the answer is made of a server's reply.

@@ -178,11 +178,13 @@ impl<P: Program> Table<P> {
                 Request::Background { question, kind } => {
                     if let Some(state) = self.states.get(id) {
                         let (epoch, budget) = (state.key.epoch, state.budget);
+                        // A report is not validated, so it is no client's question.
+                        let apart = kind == StateKind::Report;
                         let flags = KeyFlags {
                             recursion_desired: true,
-                            checking_disabled: false,
+                            checking_disabled: apart,
                             priming: false,
-                            sub: false,
+                            sub: apart,
                             epoch,
                         };
                         let settings = Arc::clone(&state.settings);

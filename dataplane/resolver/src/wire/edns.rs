@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::answer::{ExtendedError, ResponseCode};
 use crate::cookie::Cookie;
+use crate::name::Name;
 use crate::question::ClientEdns;
 use crate::rrset::RecordType;
 use crate::wire::read::{Cursor, Malformed};
@@ -16,13 +17,15 @@ pub(crate) const COOKIE: u16 = 10;
 pub(crate) const EXTENDED_ERROR: u16 = 15;
 /// The option code of padding (RFC 7830, 3).
 pub(crate) const PADDING: u16 = 12;
+/// The option code of the agent for error reports (RFC 9567, 5).
+pub(crate) const REPORT_CHANNEL: u16 = 18;
 /// Octets of an OPT record without options.
 pub(crate) const OPT_SIZE: usize = 11;
 /// Octets of the extended error option, its text left empty.
 pub(crate) const EXTENDED_ERROR_SIZE: usize = 6;
 
 /// The part of EDNS that a server's reply can say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyEdns {
     /// The EDNS version of the server.
     pub version: u8,
@@ -34,11 +37,13 @@ pub struct ReplyEdns {
     pub extended_error: Option<ExtendedError>,
     /// The cookie (RFC 7873).
     pub cookie: Option<Cookie>,
+    /// The agent that errors may be reported to (RFC 9567, 5); none when the name cannot be read or is the root.
+    pub agent: Option<Name>,
 }
 
 /// An OPT record after its owner name and type, whoever sent it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Opt {
+pub(crate) struct Opt<'a> {
     pub(crate) udp_payload_size: u16,
     pub(crate) extended_rcode: u8,
     pub(crate) version: u8,
@@ -46,11 +51,13 @@ pub(crate) struct Opt {
     pub(crate) padding: bool,
     pub(crate) extended_error: Option<ExtendedError>,
     pub(crate) cookie: Option<Cookie>,
+    /// The agent domain as it was sent.
+    pub(crate) report_channel: Option<&'a [u8]>,
 }
 
-impl Opt {
+impl<'a> Opt<'a> {
     /// Reads from CLASS to the end of the record data.
-    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         let udp_payload_size = cursor.u16()?;
         let [extended_rcode, version, high, _] = cursor.u32()?.to_be_bytes();
         let length = usize::from(cursor.u16()?);
@@ -71,6 +78,7 @@ impl Opt {
             match code {
                 PADDING => opt.padding = true,
                 COOKIE if opt.cookie.is_none() => opt.cookie = Cookie::from_octets(data),
+                REPORT_CHANNEL if opt.report_channel.is_none() => opt.report_channel = Some(data),
                 EXTENDED_ERROR if opt.extended_error.is_none() => {
                     opt.extended_error = data
                         .first_chunk::<2>()
@@ -91,13 +99,15 @@ impl Opt {
         }
     }
 
-    pub(crate) const fn of_reply(&self) -> ReplyEdns {
+    pub(crate) fn of_reply(&self) -> ReplyEdns {
+        let agent = self.report_channel.map(Name::from_wire);
         ReplyEdns {
             version: self.version,
             udp_payload_size: self.udp_payload_size,
             dnssec_ok: self.dnssec_ok,
             extended_error: self.extended_error,
             cookie: self.cookie,
+            agent: agent.and_then(Result::ok).filter(|agent| !agent.is_root()),
         }
     }
 }

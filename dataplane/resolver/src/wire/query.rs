@@ -131,7 +131,7 @@ fn question_name<'a>(cursor: &mut Cursor<'a>, message: &'a [u8]) -> Result<&'a [
 }
 
 /// Reads the one additional record. The inner error is what is answered once the whole has been read.
-fn read_opt(cursor: &mut Cursor<'_>) -> Result<Result<Opt, QueryError>, QueryError> {
+fn read_opt<'a>(cursor: &mut Cursor<'a>) -> Result<Result<Opt<'a>, QueryError>, QueryError> {
     let start = cursor.position();
     cursor.skip_name().map_err(|_| QueryError::Malformed)?;
     let at_root = cursor.position() == start + 1;
@@ -153,7 +153,7 @@ fn read_opt(cursor: &mut Cursor<'_>) -> Result<Result<Opt, QueryError>, QueryErr
 }
 
 /// Response codes that are due whatever the data.
-fn refuse(record_type: RecordType, opt: Option<&Opt>) -> Result<(), QueryError> {
+fn refuse(record_type: RecordType, opt: Option<&Opt<'_>>) -> Result<(), QueryError> {
     if opt.is_some_and(|opt| opt.version != 0) {
         // RFC 6891, 6.1.3.
         return Err(QueryError::Answered(ResponseCode::BADVERS));

@@ -127,10 +127,10 @@ fn read_owner(cursor: &mut Cursor<'_>) -> Result<Name, Malformed> {
 }
 
 /// Reads one record into its section, or sets it aside if it is about the message itself.
-fn read_record(
-    cursor: &mut Cursor<'_>,
+fn read_record<'a>(
+    cursor: &mut Cursor<'a>,
     section: &mut Section<'_>,
-    opt: &mut Option<Opt>,
+    opt: &mut Option<Opt<'a>>,
     in_additional: bool,
 ) -> Result<(), Malformed> {
     let owner = read_owner(cursor)?;
