@@ -89,6 +89,14 @@ pub fn walk(
         if matches!(record_type, RecordType::ANY | RecordType::RRSIG) {
             // RRSIGs stand with the RRset that they cover, so both types take whole RRsets.
             let before = chain.rrsets.len();
+            let dname =
+                dname_above(section, &at, class).filter(|dname| dname.owner.is_within(zone));
+            if record_type == RecordType::ANY && dname.is_some() {
+                // All that is there is the CNAME that the DNAME stands for, which is nothing without it.
+                follow(section, &at, class, zone, &mut chain)?;
+                chain.complete = !chain.too_long;
+                return Ok(chain);
+            }
             let owned = section
                 .iter()
                 .filter(|rrset| rrset.owner == at && rrset.class == class)

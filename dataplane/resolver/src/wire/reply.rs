@@ -148,12 +148,24 @@ fn read_record<'a>(
         _ => 0,
     };
     let length = usize::from(cursor.u16()?);
-    if matches!(record_type, RecordType::TSIG | RecordType::TKEY) {
+    let of_message = matches!(record_type, RecordType::TSIG | RecordType::TKEY);
+    if of_message || is_no_address(record_type, class, length) {
         return cursor.take(length).map(|_| ());
     }
     section.scratch.clear();
     cursor.rdata(record_type, length, &mut section.scratch)?;
     section.add(owner, record_type, class, ttl)
+}
+
+/// Whether an address record is of another length than an address. It is left out, and the rest of the message says
+/// what it says: one record of a zone that somebody spoiled does not take the others down.
+fn is_no_address(record_type: RecordType, class: Class, length: usize) -> bool {
+    let octets = match record_type {
+        RecordType::A => 4,
+        RecordType::AAAA => 16,
+        _ => return false,
+    };
+    class == Class::IN && length != octets
 }
 
 /// An RRset that still grows.
@@ -338,6 +350,17 @@ mod tests {
     const OPT: &[u8] = b"\x00\0\x29\x04\xd0\x01\x00\x80\x00\0\x06\0\x0f\0\x02\0\x07";
 
     #[test]
+    fn addresses_of_a_wrong_length_are_left_out() {
+        let short = b"\xc0\x0c\0\x01\0\x01\0\0\0\x09\0\x03\x01\x02\x03";
+        let long = b"\xc0\x0c\0\x1c\0\x01\0\0\0\x09\0\x04\x01\x02\x03\x04";
+        let reply = parse(&message(0x8400, [3, 0, 0], &[short, A1, long])).unwrap();
+        assert_eq!(reply.answer.len(), 1);
+        assert_eq!(reply.answer[0].rdata.as_packed(), b"\0\x04\x01\x02\x03\x04");
+        let cut = parse(&message(0x8400, [1, 0, 0], &[&short[..14]]));
+        assert_eq!(cut.unwrap_err(), Malformed::Truncated);
+    }
+
+    #[test]
     fn records_become_sets() {
         let reply = parse(&message(0x8400, [4, 0, 1], &[A1, A2, A1, SIG, OPT])).unwrap();
         assert!(reply.authoritative && !reply.truncated);
@@ -422,10 +445,10 @@ mod tests {
             parse(&message(0x8000, [1, 0, 0], &[OPT])),
             Err(Malformed::BrokenEdns)
         );
-        let mut short = A1.to_vec();
-        short[11] = 3;
+        // An MX record that ends before its name does.
+        let short = b"\xc0\x0c\0\x0f\0\x01\0\0\0\x09\0\x02\0\x05\0";
         assert_eq!(
-            parse(&message(0x8000, [1, 0, 0], &[&short])),
+            parse(&message(0x8000, [1, 0, 0], &[short])),
             Err(Malformed::BrokenRdata)
         );
     }
