@@ -1,12 +1,13 @@
 //! IPv6 addresses made of IPv4 ones (DNS64, RFC 6147).
 //!
-//! Owns when an answer is without IPv6 addresses, the embedding of an address in a prefix (RFC 6052,
+//! Owns which reverse names stand for IPv4 addresses, when an answer is without IPv6 addresses, the embedding of an address in a prefix (RFC 6052,
 //! 2.2) and the answer that is made. Never looks anything up.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use crate::answer::{Answer, ResponseCode, Security};
+use crate::name::Name;
 use crate::rrset::{RdataList, RecordType, Rrset};
 use crate::settings::Prefix;
 
@@ -60,6 +61,62 @@ pub fn synthesise(prefix: Prefix, without_ipv6: Answer, ipv4: &Answer) -> Answer
         // RFC 6147, 5.5: both the denial and the addresses were validated.
         security: ipv4.security.min(without_ipv6.security),
         ..ipv4.clone()
+    }
+}
+
+/// The name under `in-addr.arpa` of the IPv4 address that `name`, under `ip6.arpa`, stands for within the prefix
+/// (RFC 6147, 5.3.1).
+#[must_use]
+pub fn reverse_of_ipv4(prefix: Prefix, name: &Name) -> Option<Name> {
+    let labels: Vec<&[u8]> = name.labels().collect();
+    let (nibbles, zone) = labels.split_at_checked(32)?;
+    if zone != [&b"ip6"[..], b"arpa"] {
+        return None;
+    }
+    let mut octets = [0u8; 16];
+    for (place, pair) in octets.iter_mut().rev().zip(nibbles.chunks(2)) {
+        for label in pair.iter().rev() {
+            let [digit] = label else { return None };
+            let value = char::from(*digit).to_digit(16)?;
+            *place = *place << 4 | u8::try_from(value).ok()?;
+        }
+    }
+    let mut at = usize::from(prefix.length / 8);
+    let mut address = [0u8; 4];
+    for octet in &mut address {
+        if at == 8 {
+            at += 1;
+        }
+        *octet = *octets.get(at)?;
+        at += 1;
+    }
+    if embed(prefix, Ipv4Addr::from(address)) != Some(octets) {
+        return None;
+    }
+    let zone = Name::root().child(b"arpa").ok()?.child(b"in-addr").ok()?;
+    address
+        .iter()
+        .try_fold(zone, |zone, octet| zone.child(octet.to_string().as_bytes()))
+        .ok()
+}
+
+/// The answer to the question about `asked` under `in-addr.arpa`, told of `name` in its place. It is not signed.
+#[must_use]
+pub fn renamed(answer: &Answer, asked: &Name, name: &Name) -> Answer {
+    let rename = |rrset: &Arc<Rrset>| {
+        if rrset.owner != *asked {
+            return Arc::clone(rrset);
+        }
+        Arc::new(Rrset {
+            owner: name.clone(),
+            signatures: RdataList::default(),
+            ..Rrset::clone(rrset)
+        })
+    };
+    Answer {
+        answer: answer.answer.iter().map(rename).collect(),
+        security: answer.security.min(Security::Insecure),
+        ..answer.clone()
     }
 }
 
@@ -131,6 +188,37 @@ mod tests {
                 expected.parse::<Ipv6Addr>().unwrap()
             );
         }
+    }
+
+    #[test]
+    fn reverse_names_within_the_prefix_lead_to_ipv4() {
+        let reverse = |prefix: &str, length, address: &str| {
+            let prefix = Prefix {
+                address: prefix.parse().unwrap(),
+                length,
+            };
+            let octets = address.parse::<Ipv6Addr>().unwrap().octets();
+            let nibbles = octets
+                .iter()
+                .rev()
+                .flat_map(|octet| [octet & 15, octet >> 4]);
+            let text: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
+            let name = Name::from_text(&format!("{text}ip6.arpa")).unwrap();
+            reverse_of_ipv4(prefix, &name).map(|name| name.to_string())
+        };
+        let expected = Some("33.2.0.192.in-addr.arpa.".to_owned());
+        assert_eq!(reverse("64:ff9b::", 96, "64:ff9b::192.0.2.33"), expected);
+        assert_eq!(reverse("2001:db8::", 32, "2001:db8:c000:221::"), expected);
+        let with_gap = reverse("2001:db8:122::", 48, "2001:db8:122:c000:2:2100::");
+        assert_eq!(with_gap, expected);
+        assert_eq!(reverse("64:ff9b::", 96, "64:ff9b:0:1::192.0.2.33"), None);
+        assert_eq!(reverse("2001:db8::", 32, "2001:db8:c000:221::1"), None);
+        let short = Name::from_text("1.0.ip6.arpa").unwrap();
+        let prefix = Prefix {
+            address: "64:ff9b::".parse().unwrap(),
+            length: 96,
+        };
+        assert_eq!(reverse_of_ipv4(prefix, &short), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::outcome::{Input, Outcome, Request};
 use crate::program::Program;
 use crate::question::{Question, QuestionKey, StateKind};
 use crate::reporting;
-use crate::rrset::RecordType;
+use crate::rrset::{Class, RecordType};
 use crate::settings::DnssecMode;
 use crate::validate::{Validation, Verdict};
 
@@ -37,6 +37,8 @@ pub struct Resolution {
     agent: Option<Name>,
     /// The answer without IPv6 addresses, while A is looked up in their place (RFC 6147, 5.1.6).
     without_ipv6: Option<Answer>,
+    /// The reverse name that was asked for, while that of its IPv4 address is looked up (RFC 6147, 5.3.1).
+    renamed_from: Option<Name>,
     /// Whether the answer is made for clients that leave validation to Weir, and so not for others.
     synthesised: bool,
     finished: bool,
@@ -76,20 +78,42 @@ impl Resolution {
             .store(context.now, context.settings, &key, answer);
     }
 
+    /// Whether the client leaves such things to Weir. RFC 6147, 5.5: one that validates itself makes its own addresses.
+    fn is_for_dns64(&self) -> bool {
+        self.kind.validates() && self.validates && self.recursion_desired
+    }
+
+    /// Looks the reverse name of an IPv4 address up in place of one that DNS64 made of it.
+    fn rename(&mut self, context: &Context<'_>) {
+        let prefix = context.settings.resolution.dns64_prefix;
+        let wanted =
+            self.question.record_type == RecordType::PTR && self.question.class == Class::IN;
+        let reverse = prefix
+            .filter(|_| wanted && self.is_for_dns64())
+            .and_then(|prefix| dns64::reverse_of_ipv4(prefix, &self.question.name));
+        if let Some(reverse) = reverse {
+            self.renamed_from = Some(core::mem::replace(&mut self.question.name, reverse));
+            let question = self.question.clone();
+            self.iteration = Iteration::new(question, self.kind, self.recursion_desired, false);
+        }
+    }
+
     /// Gives the answer to the state's question, or looks for A in place of AAAA first.
     fn finish(&mut self, context: &mut Context<'_>, answer: Answer) -> Next {
         let Some(prefix) = context.settings.resolution.dns64_prefix else {
             return Next::Finished(answer);
         };
+        if let Some(name) = self.renamed_from.take() {
+            self.keep(context, &answer);
+            self.synthesised = true;
+            return Next::Finished(dns64::renamed(&answer, &self.question.name, &name));
+        }
         if let Some(without_ipv6) = self.without_ipv6.take() {
             self.keep(context, &answer);
             self.synthesised = true;
             return Next::Finished(dns64::synthesise(prefix, without_ipv6, &answer));
         }
-        // RFC 6147, 5.5: a client that validates itself makes such addresses itself.
-        let wanted = self.kind.validates()
-            && self.validates
-            && self.recursion_desired
+        let wanted = self.is_for_dns64()
             && self.question.record_type == RecordType::AAAA
             && dns64::is_without_ipv6(&answer);
         if !wanted {
@@ -160,12 +184,16 @@ impl Program for Resolution {
             bogus: None,
             agent: None,
             without_ipv6: None,
+            renamed_from: None,
             synthesised: false,
             finished: false,
         }
     }
 
     fn step(&mut self, context: &mut Context<'_>, input: Input<'_>) -> Outcome {
+        if matches!(input, Input::Start) {
+            self.rename(context);
+        }
         let mut next = match &mut self.validation {
             Some(validation) => Next::Judged(validation.step(context, input)),
             None => Next::Iterated(self.iteration.step(context, input)),

@@ -103,7 +103,7 @@ fn whole(work: &Work, context: &Context<'_>, mut answer: Answer) -> Option<Answe
         .cache
         .rrset(context.now, &signer, RecordType::SOA, Class::IN)?;
     let mut soa = held.rrset;
-    lower_soa(&mut soa);
+    lower_soa(&mut soa, 0);
     answer.ttl = answer.ttl.min(soa.ttl);
     answer.authority.insert(0, soa);
     Some(answer)

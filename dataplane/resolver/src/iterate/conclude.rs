@@ -177,7 +177,10 @@ pub fn negative(
         .iter()
         .any(|rrset| rrset.record_type == RecordType::SOA);
     let mut authority = keep_all(work, context, authority, Section::Authority.trust(reply));
-    authority.iter_mut().for_each(lower_soa);
+    let least = context.settings.cache.ttl_negative_min;
+    authority
+        .iter_mut()
+        .for_each(|rrset| lower_soa(rrset, least));
     let mut answer = work.finish(rcode, Vec::new(), authority);
     // RFC 2308, 5: without an SOA there is no time to keep it for.
     answer.ttl = if has_soa {

@@ -92,12 +92,13 @@ pub fn keep_all(
         .collect()
 }
 
-/// Gives an SOA the time to live of the negative answer that it stands in (RFC 2308, 5).
-pub fn lower_soa(rrset: &mut Arc<Rrset>) {
+/// Gives an SOA the time to live of the negative answer that it stands in (RFC 2308, 5); `least` is what the settings
+/// raise it to.
+pub fn lower_soa(rrset: &mut Arc<Rrset>, least: u32) {
     if rrset.record_type != RecordType::SOA {
         return;
     }
     let minimum = rrset.rdata.iter().next().and_then(rdata::soa_minimum);
-    let ttl = rrset.ttl.min(minimum.unwrap_or(0));
+    let ttl = rrset.ttl.min(minimum.unwrap_or(0)).max(least);
     Arc::make_mut(rrset).ttl = ttl;
 }

@@ -185,8 +185,11 @@ where
         if set.record_type == RecordType::SOA {
             // RFC 2308, 3 and 5: a denial is kept for the least of the SOA's TTL and its MINIMUM.
             let minimum = RdataList::items(set.rdata).next().and_then(soa_minimum);
-            let most = settings.cache.ttl_negative_max;
-            set.ttl = set.ttl.min(minimum.unwrap_or(0)).min(most);
+            let (least, most) = (
+                settings.cache.ttl_negative_min,
+                settings.cache.ttl_negative_max,
+            );
+            set.ttl = set.ttl.min(minimum.unwrap_or(0).max(least)).min(most);
             max_age = max_age.or(Some(set.ttl));
         }
         writer.set(1, &set, rules.dnssec_ok);
