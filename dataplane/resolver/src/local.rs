@@ -187,7 +187,8 @@ impl LocalZones {
     #[must_use]
     pub fn answer(&self, question: &Question) -> LocalOutcome {
         match question.class {
-            Class::IN => {}
+            // What is local is of one class, which any class holds.
+            Class::IN | Class::ANY => {}
             Class::CH => return self.identity(question),
             _ => {
                 let error = Some(ExtendedError::NOT_SUPPORTED);

@@ -37,6 +37,8 @@ pub struct Resolution {
     agent: Option<Name>,
     /// The answer without IPv6 addresses, while A is looked up in their place (RFC 6147, 5.1.6).
     without_ipv6: Option<Answer>,
+    /// Whether the state's question is about every class; the answer is kept as one about IN.
+    any_class: bool,
     /// The reverse name that was asked for, while that of its IPv4 address is looked up (RFC 6147, 5.3.1).
     renamed_from: Option<Name>,
     /// Whether the answer is made for clients that leave validation to Weir, and so not for others.
@@ -100,6 +102,9 @@ impl Resolution {
 
     /// Gives the answer to the state's question, or looks for A in place of AAAA first.
     fn finish(&mut self, context: &mut Context<'_>, answer: Answer) -> Next {
+        if self.any_class && self.validates {
+            self.keep(context, &answer);
+        }
         let Some(prefix) = context.settings.resolution.dns64_prefix else {
             return Next::Finished(answer);
         };
@@ -171,10 +176,16 @@ impl Program for Resolution {
         recursion_desired: bool,
         checking_disabled: bool,
     ) -> Self {
+        // RFC 1035, 3.2.5: of all classes, one is known here.
+        let any_class = question.class == Class::ANY;
+        let mut question = question.clone();
+        if any_class {
+            question.class = Class::IN;
+        }
         let iteration =
             Iteration::new(question.clone(), kind, recursion_desired, checking_disabled);
         Self {
-            question: question.clone(),
+            question,
             kind,
             recursion_desired,
             validates: kind.validates() && !checking_disabled,
@@ -185,7 +196,8 @@ impl Program for Resolution {
             agent: None,
             without_ipv6: None,
             renamed_from: None,
-            synthesised: false,
+            synthesised: any_class,
+            any_class,
             finished: false,
         }
     }

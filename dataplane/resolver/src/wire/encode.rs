@@ -160,7 +160,8 @@ where
     let recursion = if barred { 0 } else { flags::RA };
     let mut bits = flags::QR | recursion | (rcode.0 & flags::RCODE);
     for (bit, on) in [
-        (flags::AA, body.authoritative),
+        // RFC 1034, 3.7.1: nobody is an authority for every class.
+        (flags::AA, body.authoritative && head.class != Class::ANY),
         (flags::RD, head.recursion_desired),
         (flags::CD, head.checking_disabled),
         (
