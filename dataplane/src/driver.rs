@@ -145,6 +145,7 @@ impl Driver {
                 break;
             }
         }
+        self.upstream.poll(context);
         let busy = self.keep_time(context);
         self.measure();
         if std::mem::take(&mut self.yielded) {
@@ -427,7 +428,8 @@ impl Driver {
                 self.handle(Event::Timeout);
                 continue;
             }
-            if self.sleep.deadline().into_std() != at {
+            // Deadlines move with every event; a timer that is early costs less than one that follows them.
+            if self.sleep.is_elapsed() || self.sleep.deadline().into_std() > at {
                 self.sleep.as_mut().reset(at.into());
             }
             // Ready here means that the timer is coarser than the clock: look again.

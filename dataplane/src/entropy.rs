@@ -33,8 +33,13 @@ pub fn seed() -> [u64; 2] {
 #[must_use]
 pub fn port() -> u16 {
     let range = usize::from(u16::MAX - PORT_LEAST) + 1;
-    let offset = PORTS.with_borrow_mut(|random| random.below(range));
-    PORT_LEAST.saturating_add(u16::try_from(offset).unwrap_or_default())
+    PORT_LEAST.saturating_add(u16::try_from(below(range)).unwrap_or_default())
+}
+
+/// A number below `range`, each as likely as any other; 0 of none.
+#[must_use]
+pub fn below(range: usize) -> usize {
+    PORTS.with_borrow_mut(|random| random.below(range))
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -25,8 +27,10 @@ use weir_resolver::key::FetchId;
 use crate::mailbox::{Inbox, Note};
 use crate::telemetry::metric::WorkerMetrics;
 use pipeline::{Outcome, Pipeline};
+use udp::Ports;
+use udp::port::Told;
 
-/// Fetches open at once on one worker; each UDP one holds a descriptor.
+/// Fetches open at once on one worker; each may hold a descriptor.
 const FETCHES_MAX: usize = 8192;
 /// The place of `cancelled` in the outcomes of the metrics.
 const CANCELLED: usize = 5;
@@ -43,10 +47,21 @@ struct Shared {
     https: Arc<rustls::ClientConfig>,
 }
 
+/// A fetch that has not been finished.
+enum Open {
+    /// Over UDP.
+    Datagram(udp::Exchange),
+    /// Over a transport that keeps connections, by this place in the metrics.
+    Task(AbortHandle, usize),
+    /// It could not be sent, and its report is on its way.
+    Unsent(usize),
+}
+
 /// The upstream side of one worker.
 pub struct Upstream {
     shared: Rc<Shared>,
-    open: HashMap<FetchId, (AbortHandle, usize)>,
+    ports: Ports,
+    open: HashMap<FetchId, Open>,
 }
 
 impl Upstream {
@@ -59,14 +74,17 @@ impl Upstream {
     ) -> Self {
         let mut https = rustls::ClientConfig::clone(&tls);
         https.alpn_protocols = vec![b"h2".to_vec()];
+        let shared = Rc::new(Shared {
+            inbox,
+            metrics,
+            pipelines: RefCell::default(),
+            tls,
+            https: Arc::new(https),
+        });
+        let told: Rc<dyn Told> = Rc::<Shared>::clone(&shared);
         Self {
-            shared: Rc::new(Shared {
-                inbox,
-                metrics,
-                pipelines: RefCell::default(),
-                tls,
-                https: Arc::new(https),
-            }),
+            shared,
+            ports: Ports::new(told),
             open: HashMap::new(),
         }
     }
@@ -79,13 +97,20 @@ impl Upstream {
 
     /// Sends a query. Must run within the worker's `LocalSet`.
     pub fn send(&mut self, fetch: Fetch) {
-        let transport = transport_index(&fetch.transport);
+        let (id, transport) = (fetch.fetch, transport_index(&fetch.transport));
         if self.open.len() >= FETCHES_MAX {
-            self.shared
-                .report(fetch.fetch, transport, Err(FetchFailure::Exhausted));
+            return self.unsent(id, transport, FetchFailure::Exhausted);
+        }
+        if fetch.transport == Transport::Udp {
+            match self.ports.send(&fetch, Instant::now()) {
+                Ok(exchange) => {
+                    self.open.insert(id, Open::Datagram(exchange));
+                }
+                Err(failure) => self.unsent(id, transport, failure),
+            }
             return;
         }
-        let (id, shared) = (fetch.fetch, Rc::clone(&self.shared));
+        let shared = Rc::clone(&self.shared);
         let task = tokio::task::spawn_local(async move {
             let started = Instant::now();
             let outcome = exchange(&shared, &fetch).await;
@@ -94,23 +119,45 @@ impl Upstream {
             }
             shared.report(fetch.fetch, transport, outcome);
         });
-        self.open.insert(id, (task.abort_handle(), transport));
+        self.open
+            .insert(id, Open::Task(task.abort_handle(), transport));
+    }
+
+    fn unsent(&mut self, fetch: FetchId, transport: usize, failure: FetchFailure) {
+        self.open.insert(fetch, Open::Unsent(transport));
+        self.shared.report(fetch, transport, Err(failure));
+    }
+
+    /// Ends fetches whose time is over; to be called in every turn of the driver.
+    pub fn poll(&mut self, context: &mut Context<'_>) {
+        self.ports.poll(context);
     }
 
     /// Forgets a fetch that reported; whether it was still open, so that its report counts.
     pub fn finish(&mut self, fetch: FetchId) -> bool {
-        self.open.remove(&fetch).is_some()
+        let open = self.open.remove(&fetch);
+        if let Some(Open::Datagram(exchange)) = &open {
+            self.ports.forget(fetch, exchange);
+        }
+        open.is_some()
     }
 
-    /// Ends a fetch without a report. A cancelled TCP query leaves its connection alone.
+    /// Ends a fetch without a report. A cancelled query leaves its port or connection alone.
     pub fn cancel(&mut self, fetch: FetchId) {
-        if let Some((task, transport)) = self.open.remove(&fetch) {
-            task.abort();
-            self.shared
-                .metrics
-                .upstream_queries
-                .count(transport, CANCELLED);
-        }
+        let transport = match self.open.remove(&fetch) {
+            None => return,
+            Some(Open::Datagram(exchange)) => {
+                self.ports.cancel(fetch, &exchange);
+                transport_index(&Transport::Udp)
+            }
+            Some(Open::Task(task, transport)) => {
+                task.abort();
+                transport
+            }
+            Some(Open::Unsent(transport)) => transport,
+        };
+        let queries = &self.shared.metrics.upstream_queries;
+        queries.count(transport, CANCELLED);
     }
 
     /// Ends every fetch without a report: the mesh that asked is gone.
@@ -131,10 +178,6 @@ impl Shared {
             Ok(message) => Event::Reply { fetch, message },
             Err(failure) => Event::FetchFailed { fetch, failure },
         }));
-    }
-
-    fn stray(&self) {
-        self.metrics.late.count(LATE_DATAGRAM);
     }
 
     /// A connection to the server that may take another query, opened if there is none.
@@ -159,11 +202,22 @@ impl Shared {
     }
 }
 
-async fn exchange(shared: &Rc<Shared>, fetch: &Fetch) -> Outcome {
-    if fetch.transport == Transport::Udp {
-        let stray = || shared.stray();
-        return udp::exchange(fetch.server, &fetch.message, fetch.timeout, stray).await;
+impl Told for Shared {
+    fn replied(&self, fetch: FetchId, reply: Bytes, took: Duration) {
+        self.metrics.upstream_duration.observe(took);
+        self.report(fetch, transport_index(&Transport::Udp), Ok(reply));
     }
+
+    fn failed(&self, fetch: FetchId, failure: FetchFailure) {
+        self.report(fetch, transport_index(&Transport::Udp), Err(failure));
+    }
+
+    fn stray(&self) {
+        self.metrics.late.count(LATE_DATAGRAM);
+    }
+}
+
+async fn exchange(shared: &Rc<Shared>, fetch: &Fetch) -> Outcome {
     let asked = async {
         let pipeline = shared.pipeline(fetch, false);
         let reused = pipeline.is_used();

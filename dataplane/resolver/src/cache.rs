@@ -6,6 +6,7 @@
 pub mod denial;
 mod entry;
 mod hit;
+pub mod inside;
 pub mod keys;
 mod message;
 mod rrset;
@@ -20,6 +21,7 @@ use bytes::BytesMut;
 
 use crate::answer::{Answer, ResponseCode, Security};
 use crate::cache::denial::DenialCache;
+use crate::cache::inside::InsideCache;
 use crate::cache::keys::KeyCache;
 use crate::cache::message::{Want, expired_ttl};
 use crate::cache::rrset::{NewRrset, Put, Times, key_of};
@@ -45,6 +47,7 @@ pub struct Cache {
     keys: KeyCache,
     denials: DenialCache,
     good_signatures: GoodSignatures,
+    inside: InsideCache,
 }
 
 impl Default for Cache {
@@ -63,6 +66,7 @@ impl Cache {
             keys: KeyCache::default(),
             denials: DenialCache::default(),
             good_signatures: GoodSignatures::default(),
+            inside: InsideCache::default(),
         }
     }
 
@@ -82,6 +86,12 @@ impl Cache {
     #[must_use]
     pub const fn good_signatures(&self) -> &GoodSignatures {
         &self.good_signatures
+    }
+
+    /// Names at which no zone begins.
+    #[must_use]
+    pub const fn inside(&self) -> &InsideCache {
+        &self.inside
     }
 
     /// Answers a repeated question by appending the whole message to `out`; see [`Hit`].
@@ -306,6 +316,7 @@ impl Cache {
     pub fn flush(&self, name: &Name, subtree: bool) -> usize {
         self.keys.forget(name, subtree);
         self.denials.forget(name, subtree);
+        self.inside.forget(name, subtree);
         if subtree {
             return self.remove_if(|entry| is_within(entry, name));
         }

@@ -69,6 +69,15 @@ impl<T> Id<T> {
     pub const fn number(self) -> u64 {
         ((self.generation.get() as u64) << 32) | self.index as u64
     }
+
+    /// The handle of that number; one that was never given out finds nothing. None of 0 to 2^32 - 1.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match NonZeroU32::new((number >> 32) as u32) {
+            Some(generation) => Some(Self::new(number as u32, generation)),
+            None => None,
+        }
+    }
 }
 
 impl<T> Clone for Id<T> {

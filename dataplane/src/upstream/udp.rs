@@ -1,165 +1,220 @@
-//! One exchange over UDP: a socket of its own on a fresh random port (RFC 5452, 9.2), connected so
-//! that the kernel passes on only what comes from the server asked. Whatever does not match the
-//! query is passed over and counted.
+//! Exchanges over UDP: which source port a query leaves from, and when its time is over.
+//!
+//! A port serves one server, so many queries and so long, and then never again; several stand open toward a
+//! busy server and a query leaves from any of them (RFC 5452, 9.2). So ports stay as hard to guess as with a
+//! fresh one for each query, at a fraction of the system calls. Never matches replies: `port` does.
 
-use std::cell::{Cell, RefCell};
+pub mod port;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
-use weir_resolver::fetch::FetchFailure;
-use weir_resolver::wire::{self, ReplyMatch};
+use tokio::time::Sleep;
+use weir_resolver::fetch::{Fetch, FetchFailure};
+use weir_resolver::key::FetchId;
 
 use crate::entropy;
+pub use port::failure;
+use port::{Port, Told};
 
-/// Larger than any datagram that a server sends for the payload size we offer.
-const DATAGRAM_MAX: usize = 65_535;
-/// Ports tried before the kernel chooses.
-const PORTS_TRIED: usize = 4;
+/// Queries that leave from one port. Who finds out a port by a side channel can use it for no more of them.
+pub const QUERIES_PER_PORT: u32 = 32;
+/// How long a port takes queries: less than a scan over the ports of a host needs.
+pub const PORT_AGE_MAX: Duration = Duration::from_millis(500);
+/// Ports that take queries toward one server at the same time.
+pub const PORTS_PER_SERVER: usize = 4;
+/// Ports that are kept for queries to come, toward all servers.
+const PORTS_KEPT_MAX: usize = 1024;
+/// Deadlines and retirements in one turn.
+const DUE_PER_TURN: usize = 256;
 
-thread_local! {
-    static DATAGRAM: RefCell<Box<[u8]>> = RefCell::new(vec![0; DATAGRAM_MAX].into_boxed_slice());
+/// An exchange that was begun.
+pub struct Exchange {
+    port: Rc<Port>,
+    by: Instant,
 }
 
-/// Sends `query` to `server` and waits for its reply; calls `stray` for each datagram that is not.
-///
-/// # Errors
-/// No reply in time, no way to the server, or no socket left.
-pub async fn exchange(
-    server: SocketAddr,
-    query: &[u8],
-    timeout: Duration,
-    stray: impl Fn(),
-) -> Result<Bytes, FetchFailure> {
-    let socket = open(server).map_err(|error| failure(&error))?;
-    socket.send(query).await.map_err(|error| failure(&error))?;
-    let case_lost = Cell::new(false);
-    let reply = receive(&socket, query, |how| {
-        case_lost.set(case_lost.get() || how == ReplyMatch::CaseDiffers);
-        stray();
-    });
-    match tokio::time::timeout(timeout, reply).await {
-        Ok(outcome) => outcome.map_err(|error| failure(&error)),
-        Err(_) if case_lost.get() => Err(FetchFailure::CaseLost),
-        Err(_) => Err(FetchFailure::Timeout),
-    }
+/// The source ports of one worker.
+pub struct Ports {
+    told: Rc<dyn Told>,
+    servers: HashMap<SocketAddr, [Option<Rc<Port>>; PORTS_PER_SERVER]>,
+    /// In the order of their opening; those that were retired since are passed over.
+    kept: VecDeque<(Instant, SocketAddr, Weak<Port>)>,
+    deadlines: BTreeMap<(Instant, FetchId), Rc<Port>>,
+    sleep: Pin<Box<Sleep>>,
 }
 
-async fn receive(
-    socket: &UdpSocket,
-    query: &[u8],
-    stray: impl Fn(ReplyMatch),
-) -> io::Result<Bytes> {
-    loop {
-        // An ICMP error that the kernel matched to this socket shows as an error alone.
-        if socket
-            .ready(Interest::READABLE | Interest::ERROR)
-            .await?
-            .is_error()
-        {
-            let pending = socket.take_error()?;
-            return Err(pending.unwrap_or_else(|| io::ErrorKind::ConnectionRefused.into()));
-        }
-        let received = DATAGRAM.with_borrow_mut(|buffer| {
-            socket.try_recv(buffer).map(|length| {
-                let datagram = buffer.get(..length).unwrap_or_default();
-                match wire::match_reply(query, datagram) {
-                    ReplyMatch::Same => Ok(Bytes::copy_from_slice(datagram)),
-                    other => Err(other),
-                }
-            })
-        });
-        match received {
-            Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(how)) => stray(how),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+impl Ports {
+    /// No ports yet. Must be made within a runtime.
+    pub fn new(told: Rc<dyn Told>) -> Self {
+        Self {
+            told,
+            servers: HashMap::new(),
+            kept: VecDeque::new(),
+            deadlines: BTreeMap::new(),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
-}
 
-fn open(server: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(server),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    socket.set_nonblocking(true)?;
-    bind_random(&socket, server)?;
-    socket.connect(&server.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-fn bind_random(socket: &Socket, server: SocketAddr) -> io::Result<()> {
-    let address = |port| match server {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-    };
-    for _ in 0..PORTS_TRIED {
-        match socket.bind(&address(entropy::port()).into()) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            outcome => return outcome,
-        }
-    }
-    socket.bind(&address(0).into())
-}
-
-/// EMFILE and ENFILE: the process or the system has no descriptor left.
-pub fn failure(error: &io::Error) -> FetchFailure {
-    match error.raw_os_error() {
-        Some(23 | 24 | 12 | 105) => FetchFailure::Exhausted,
-        _ => FetchFailure::Unreachable,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const QUERY: &[u8] = b"\x12\x34\x00\x00\x00\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
-
-    fn reply() -> Vec<u8> {
-        let mut reply = QUERY.to_vec();
-        reply[2] |= 0x80;
-        reply
-    }
-
-    #[tokio::test]
-    async fn strays_do_not_end_an_exchange() {
-        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let strays = Cell::new(0);
-        let serve = async {
-            let mut buffer = [0; 512];
-            let (length, client) = server.recv_from(&mut buffer).await.unwrap();
-            assert_eq!(&buffer[..length], QUERY);
-            for stray in [&b"x"[..], QUERY, &reply()[..12]] {
-                server.send_to(stray, client).await.unwrap();
+    /// Sends a query; its end is told. Must run within the worker's `LocalSet`.
+    ///
+    /// # Errors
+    /// It could not be sent, and nothing is told.
+    pub fn send(&mut self, fetch: &Fetch, now: Instant) -> Result<Exchange, FetchFailure> {
+        let id = fetch.fetch;
+        let (port, sent) = self.put(fetch.server, id, &fetch.message, now)?;
+        let port = match sent {
+            Ok(()) => port,
+            Err(error) if port.queries() == 0 => {
+                port.retire();
+                return Err(failure(&error));
             }
-            let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-            other.send_to(&reply(), client).await.unwrap();
-            server.send_to(&reply(), client).await.unwrap();
+            // What an earlier query of the port met; this one has not left.
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    port.fail(failure(&error), &*self.told);
+                }
+                let port = self.open(fetch.server)?;
+                let sent = port.send(id, fetch.message.clone(), now);
+                port.retire();
+                sent.map_err(|error| failure(&error))?;
+                port
+            }
         };
-        let ask = exchange(address, QUERY, Duration::from_secs(5), || {
-            strays.set(strays.get() + 1)
-        });
-        let (outcome, ()) = tokio::join!(ask, serve);
-        assert_eq!(outcome.unwrap(), reply());
-        assert_eq!(strays.get(), 3);
+        let by = now + fetch.timeout;
+        self.deadlines.insert((by, id), Rc::clone(&port));
+        Ok(Exchange { port, by })
     }
 
-    #[tokio::test]
-    async fn silence_is_a_timeout_and_a_closed_port_is_not() {
-        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let outcome = exchange(address, QUERY, Duration::from_millis(20), || ()).await;
-        assert_eq!(outcome, Err(FetchFailure::Timeout));
-        drop(server);
-        let outcome = exchange(address, QUERY, Duration::from_secs(5), || ()).await;
-        assert_eq!(outcome, Err(FetchFailure::Unreachable));
+    /// Forgets an exchange whose end was told.
+    pub fn forget(&mut self, fetch: FetchId, exchange: &Exchange) {
+        self.deadlines.remove(&(exchange.by, fetch));
+    }
+
+    /// Ends an exchange without telling.
+    pub fn cancel(&mut self, fetch: FetchId, exchange: &Exchange) {
+        self.forget(fetch, exchange);
+        let _ = exchange.port.give_up(fetch);
+    }
+
+    /// Ends exchanges whose time is over and retires old ports; to be called in every turn.
+    pub fn poll(&mut self, context: &mut Context<'_>) {
+        let mut now = Instant::now();
+        for _ in 0..DUE_PER_TURN {
+            let Some(due) = self.due() else {
+                return;
+            };
+            if due <= now {
+                self.end_due(now);
+                continue;
+            }
+            // Deadlines move with every exchange; a timer that is early costs less than one that follows them.
+            if self.sleep.is_elapsed() || self.sleep.deadline().into_std() > due {
+                self.sleep.as_mut().reset(due.into());
+            }
+            if self.sleep.as_mut().poll(context) == Poll::Pending {
+                return;
+            }
+            now = Instant::now();
+        }
+        context.waker().wake_by_ref();
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let deadline = self.deadlines.first_key_value().map(|((by, _), _)| *by);
+        let age = self.kept.front().map(|(until, ..)| *until);
+        deadline.into_iter().chain(age).min()
+    }
+
+    fn end_due(&mut self, now: Instant) {
+        if let Some(first) = self.deadlines.first_entry()
+            && first.key().0 <= now
+        {
+            let ((_, fetch), port) = first.remove_entry();
+            if let Some(failure) = port.give_up(fetch) {
+                self.told.failed(fetch, failure);
+            }
+        }
+        if self.kept.front().is_some_and(|(until, ..)| *until <= now) {
+            self.retire_oldest();
+        }
+    }
+
+    /// Sends from one of the server's ports, chosen at random; a place without a port gets one.
+    fn put(
+        &mut self,
+        server: SocketAddr,
+        fetch: FetchId,
+        query: &Bytes,
+        now: Instant,
+    ) -> Result<(Rc<Port>, io::Result<()>), FetchFailure> {
+        let place = entropy::below(PORTS_PER_SERVER);
+        let places = self.servers.get(&server);
+        let held = places.and_then(|places| places.get(place)?.clone());
+        let port = match held {
+            Some(port) if port.takes(query) => port,
+            _ => {
+                let port = self.open(server)?;
+                self.keep(server, place, &port, now);
+                port
+            }
+        };
+        let sent = port.send(fetch, query.clone(), now);
+        if port.queries() >= QUERIES_PER_PORT {
+            port.retire();
+            self.empty(server, &port);
+        }
+        Ok((port, sent))
+    }
+
+    fn open(&self, server: SocketAddr) -> Result<Rc<Port>, FetchFailure> {
+        Port::open(server, Rc::clone(&self.told)).map_err(|error| failure(&error))
+    }
+
+    fn keep(&mut self, server: SocketAddr, place: usize, port: &Rc<Port>, now: Instant) {
+        while self.kept.len() >= PORTS_KEPT_MAX {
+            self.retire_oldest();
+        }
+        let places = self.servers.entry(server).or_default();
+        if let Some(slot) = places.get_mut(place)
+            && let Some(before) = slot.replace(Rc::clone(port))
+        {
+            before.retire();
+        }
+        self.kept
+            .push_back((now + PORT_AGE_MAX, server, Rc::downgrade(port)));
+    }
+
+    fn retire_oldest(&mut self) {
+        let Some((_, server, port)) = self.kept.pop_front() else {
+            return;
+        };
+        if let Some(port) = port.upgrade() {
+            port.retire();
+            self.empty(server, &port);
+        }
+    }
+
+    /// Takes a port out of its place.
+    fn empty(&mut self, server: SocketAddr, port: &Rc<Port>) {
+        let Some(places) = self.servers.get_mut(&server) else {
+            return;
+        };
+        for place in places.iter_mut() {
+            if place.as_ref().is_some_and(|held| Rc::ptr_eq(held, port)) {
+                *place = None;
+            }
+        }
+        if places.iter().all(Option::is_none) {
+            self.servers.remove(&server);
+        }
     }
 }

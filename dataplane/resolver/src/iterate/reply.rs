@@ -16,6 +16,7 @@ use crate::iterate::expect;
 use crate::iterate::refer;
 use crate::iterate::scrub;
 use crate::iterate::send;
+use crate::iterate::store;
 use crate::iterate::work::{Next, Open, Work};
 use crate::rrset::RecordType;
 use crate::settings::QnameMinimisation;
@@ -190,6 +191,7 @@ fn minimised(
         | ReplyKind::TooLong(_)
         | ReplyKind::NoData
         | ReplyKind::Empty => {
+            store::keep_inside(work, context, plan, reply);
             work.minimiser.advance(&plan.question.name);
             Next::Choose
         }

@@ -3,9 +3,11 @@
 //! Owns nothing but the way there: zones whose answers are not kept go past it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::{Trust, bound_ttl};
 use crate::context::Context;
+use crate::fetch::FetchPlan;
 use crate::iterate::work::Work;
 use crate::rdata;
 use crate::rrset::{RecordType, Rrset};
@@ -90,6 +92,29 @@ pub fn keep_all(
         .into_iter()
         .map(|rrset| keep(work, context, rrset, trust))
         .collect()
+}
+
+/// Keeps that no zone begins at the name of a minimised query, for as long as the reply says so.
+pub fn keep_inside(work: &Work, context: &Context<'_>, plan: &FetchPlan, reply: &Reply) {
+    let no_cache = work
+        .delegation
+        .as_ref()
+        .is_none_or(|delegation| delegation.no_cache);
+    let of_denial = reply.authority.iter().filter_map(|rrset| {
+        let minimum = rrset.rdata.iter().next().and_then(rdata::soa_minimum);
+        let is_soa = rrset.record_type == RecordType::SOA;
+        is_soa.then(|| rrset.ttl.min(minimum.unwrap_or(0)))
+    });
+    let times = reply.answer.iter().map(|rrset| rrset.ttl).chain(of_denial);
+    let Some(ttl) = times.min().filter(|_| !no_cache) else {
+        return;
+    };
+    let ttl = Duration::from_secs(ttl.min(context.settings.cache.ttl_negative_max).into());
+    let (name, zone) = (&plan.question.name, &plan.zone);
+    context
+        .cache
+        .inside()
+        .put(context.now.instant, name, zone, ttl);
 }
 
 /// Gives an SOA the time to live of the negative answer that it stands in (RFC 2308, 5); `least` is what the settings
