@@ -7,6 +7,7 @@ pub mod authority;
 pub mod catalogue;
 pub mod load;
 pub mod peers;
+pub mod picture;
 pub mod process;
 pub mod report;
 pub mod responder;

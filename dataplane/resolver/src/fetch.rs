@@ -17,7 +17,7 @@ use crate::question::Question;
 /// How a query travels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
-    /// UDP (RFC 1035, 4.2.1), a fresh random source port for each.
+    /// UDP (RFC 1035, 4.2.1), from random source ports that few queries share (RFC 5452, 9.2).
     Udp,
     /// TCP (RFC 7766).
     Tcp,

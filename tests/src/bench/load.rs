@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,16 +62,31 @@ pub fn write_requests(
     Ok(path)
 }
 
-/// Runs `h2load` and reads its summary.
+/// Runs `h2load` for at most `limit` and reads its summary.
 ///
 /// # Errors
-/// When it is not installed or prints no summary.
-pub fn h2load(arguments: &[String]) -> io::Result<Outcome> {
+/// When it is not installed, does not end in time, or prints no summary.
+pub fn h2load(arguments: &[String], limit: Duration) -> io::Result<Outcome> {
     let start = Instant::now();
-    let output = Command::new("taskset")
+    let mut child = Command::new("taskset")
         .args(["-c", CLIENT_CORE, "h2load"])
         .args(arguments)
-        .output()?;
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // Its few lines fit the pipes, so that it never waits to be read.
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            let message = format!("h2load was not answered in {} s", limit.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let elapsed = start.elapsed();
+    let output = child.wait_with_output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let status = text.lines().find(|line| line.starts_with("status codes:"));
     let succeeded = status
@@ -91,7 +106,7 @@ pub fn h2load(arguments: &[String]) -> io::Result<Outcome> {
     Ok(Outcome {
         succeeded,
         failed: total - succeeded.min(total),
-        elapsed: start.elapsed(),
+        elapsed,
     })
 }
 

@@ -75,6 +75,8 @@ pub struct Stage<'a> {
     pub internet: &'a Internet,
     /// The share of streams that Weir traces, 0 to 1, and the collector's address.
     pub traces: Option<(f64, SocketAddr)>,
+    /// The data plane to measure; the one beside this program when there is none.
+    pub weir: Option<&'a Path>,
     /// Octets of cache for every peer that has a setting.
     pub cache_size: usize,
 }
@@ -131,9 +133,11 @@ impl Stage<'_> {
         }
         crate::closed_world::check(&config.to_string())?;
         let file = self.write(&format!("{}.json", peer.name()), &config.to_string())?;
-        let program = crate::program("weir-dataplane")?
-            .to_string_lossy()
-            .into_owned();
+        let program = match self.weir {
+            Some(program) => program.to_path_buf(),
+            None => crate::program("weir-dataplane")?,
+        };
+        let program = program.to_string_lossy().into_owned();
         Ok((
             program,
             vec![

@@ -13,6 +13,39 @@ pub const SERVER_CORE: &str = "0";
 /// The core that load generators run on.
 pub const CLIENT_CORE: &str = "1";
 
+/// Keeps a second benchmark from the same addresses, for as long as the result is held.
+///
+/// # Errors
+/// When one runs already.
+pub fn only_one() -> io::Result<std::fs::File> {
+    let path = std::env::temp_dir().join("weir-bench.lock");
+    let lock = std::fs::File::create(&path)?;
+    lock.try_lock().map_err(|error| {
+        let message = format!(
+            "another benchmark runs ({}: {error}); wait for it",
+            path.display()
+        );
+        io::Error::other(message)
+    })?;
+    Ok(lock)
+}
+
+/// Pins this process, and so the own load generator, to [`CLIENT_CORE`].
+///
+/// # Errors
+/// When `taskset` is not there.
+pub fn pin_to_client_core() -> io::Result<()> {
+    let pid = std::process::id().to_string();
+    let status = Command::new("taskset")
+        .args(["-c", "-p", CLIENT_CORE, &pid])
+        .stdout(Stdio::null())
+        .status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other("taskset could not pin the benchmark"))
+}
+
 /// A running server; ended when dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -61,6 +94,11 @@ impl Server {
         arguments: &[&str],
         log: &Path,
     ) -> io::Result<Self> {
+        if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
+            // With SO_REUSEPORT both would answer, and each other's load would be measured.
+            let message = format!("something listens at {address} already: end it first");
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+        }
         let output = std::fs::File::create(log)?;
         let child = Command::new("taskset")
             .args(["-c", cores, program])
@@ -150,7 +188,7 @@ impl Drop for Server {
         for pid in family.iter().rev() {
             let _ = Command::new("kill").arg(pid.to_string()).status();
         }
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + Duration::from_secs(1);
         while Instant::now() < deadline {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;

@@ -12,6 +12,24 @@ use super::scenario::Sample;
 /// The samples of one scenario by peer, in rounds.
 pub type Samples = BTreeMap<Peer, Vec<Sample>>;
 
+/// What one scenario came to.
+#[derive(Debug)]
+pub struct Measured<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Its samples.
+    pub samples: Samples,
+    /// What did not come to an end, and why.
+    pub lost: Vec<String>,
+}
+
+/// The median CPU per query of a peer, if it was measured.
+#[must_use]
+pub fn cpu(samples: &Samples, peer: Peer) -> Option<f64> {
+    let samples = samples.get(&peer)?;
+    Some(of(samples, |sample| sample.cpu_ns)).filter(|cpu| *cpu > 0.0)
+}
+
 /// The middle value; 0 of none.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> f64 {
@@ -25,7 +43,12 @@ fn of(samples: &[Sample], figure: fn(&Sample) -> f64) -> f64 {
 
 /// One scenario's part of the table.
 #[must_use]
-pub fn table(scenario: &Scenario, samples: &Samples) -> String {
+pub fn table(measured: &Measured<'_>) -> String {
+    let Measured {
+        scenario,
+        samples,
+        lost,
+    } = measured;
     let mut text = format!("\n{}: {}\n", scenario.name, scenario.what);
     let _ = writeln!(
         text,
@@ -50,12 +73,20 @@ pub fn table(scenario: &Scenario, samples: &Samples) -> String {
             failed
         );
     }
+    for lost in lost {
+        let _ = writeln!(text, "  lost: {lost}");
+    }
     text
 }
 
 /// The same as data, every round kept.
 #[must_use]
-pub fn data(scenario: &Scenario, samples: &Samples) -> Value {
+pub fn data(measured: &Measured<'_>) -> Value {
+    let Measured {
+        scenario,
+        samples,
+        lost,
+    } = measured;
     let peers: BTreeMap<&str, Value> = samples
         .iter()
         .map(|(peer, samples)| {
@@ -69,7 +100,7 @@ pub fn data(scenario: &Scenario, samples: &Samples) -> Value {
             (peer.name(), json!({ "rounds": rounds, "medianCpuNanosecondsPerQuery": of(samples, |sample| sample.cpu_ns) }))
         })
         .collect();
-    json!({ "scenario": scenario.name, "what": scenario.what, "peers": peers })
+    json!({ "scenario": scenario.name, "what": scenario.what, "peers": peers, "lost": lost })
 }
 
 #[cfg(test)]

@@ -5,12 +5,16 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::authority::ZONE_COUNT;
 use super::catalogue::{Kind, Scenario};
 use super::load::{self, Outcome, Pattern};
 use super::peers::{Peer, Stage};
 use super::process::Server;
+
+/// How long the own client waits for a server to do all that is asked.
+const OWN_LIMIT: Duration = Duration::from_secs(120);
 
 /// What one peer's round came to.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +73,7 @@ pub fn measure(
                 unique_names(names, negative),
             )?;
             // Each connection of `h2load` walks the list from its start: only one alone asks for all of it once.
-            load::h2load(&arguments(names, 1, 90, Some(&once), server.address))?;
+            asked(&arguments(names, 1, 90, Some(&once), server.address))?;
             let requests =
                 load::write_requests(stage.folder, "load.txt", server.address, list.into_iter())?;
             // The accounting has ticks of ten milliseconds; this is half a second and more.
@@ -87,7 +91,7 @@ pub fn measure(
                     "content-type: application/dns-message".to_owned(),
                 ]);
             }
-            by_cpu(&server, || load::h2load(&options))
+            by_cpu(&server, || asked(&options))
         }
         Kind::Unique => {
             let count = scale.of(60_000);
@@ -99,7 +103,7 @@ pub fn measure(
                 (0..count).map(|n| format!("q{n}.u.bench.test")),
             )?;
             by_cpu(&server, || {
-                load::h2load(&arguments(count, 1, 90, Some(&requests), server.address))
+                asked(&arguments(count, 1, 90, Some(&requests), server.address))
             })
         }
         Kind::Waiting {
@@ -126,7 +130,7 @@ pub fn measure(
             let requests =
                 load::write_requests(stage.folder, "load.txt", server.address, names.take(count))?;
             by_cpu(&server, || {
-                load::h2load(&arguments(count, 1, 50, Some(&requests), server.address))
+                asked(&arguments(count, 1, 50, Some(&requests), server.address))
             })
         }
         Kind::Mixed => {
@@ -145,10 +149,10 @@ pub fn measure(
                 server.address,
                 unique_names(1000, false),
             )?;
-            load::h2load(&arguments(1000, 1, 90, Some(&once), server.address))?;
+            asked(&arguments(1000, 1, 90, Some(&once), server.address))?;
             let requests = load::write_requests(stage.folder, "load.txt", server.address, names)?;
             by_cpu(&server, || {
-                load::h2load(&arguments(count, 1, 90, Some(&requests), server.address))
+                asked(&arguments(count, 1, 90, Some(&requests), server.address))
             })
         }
         Kind::Handshake { resumed } => {
@@ -197,7 +201,7 @@ pub fn measure(
                 (0..count).map(|n| format!("name-number-{n}.m.bench.test")),
             )?;
             let mut sample = by_cpu(&server, || {
-                load::h2load(&arguments(count, 1, 90, Some(&requests), server.address))
+                asked(&arguments(count, 1, 90, Some(&requests), server.address))
             })?;
             sample.memory = server.usage()?.resident.saturating_sub(before) as f64 / count as f64;
             Ok(sample)
@@ -220,7 +224,7 @@ fn idle(server: &Server, folder: &Path, scale: Scale) -> io::Result<Sample> {
             }
             senders.push(sender);
         }
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let memory = server.usage()?.resident.saturating_sub(before.resident);
         drop(senders);
         Ok((memory as f64 / count as f64, failed))
@@ -271,14 +275,27 @@ fn warm_up(server: &Server, folder: &Path) -> io::Result<()> {
         .map(str::to_owned)
         .into_iter();
     let once = load::write_requests(folder, "warm.txt", server.address, names)?;
-    load::h2load(&arguments(3, 1, 1, Some(&once), server.address)).map(|_| ())
+    asked(&arguments(3, 1, 1, Some(&once), server.address)).map(|_| ())
 }
 
 fn on_runtime<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, future)
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::time::timeout(OWN_LIMIT, future)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    })
+}
+
+/// Runs `h2load` for at most half a minute and what its requests take at 4000 a second.
+fn asked(arguments: &[String]) -> io::Result<Outcome> {
+    let count: u64 = arguments
+        .get(1)
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(0);
+    load::h2load(arguments, Duration::from_secs(30 + count / 4000))
 }
 
 fn arguments(

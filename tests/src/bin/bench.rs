@@ -5,17 +5,18 @@
     reason = "a command line tool"
 )]
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use weir_tests::bench::authority::Internet;
 use weir_tests::bench::catalogue::{SCENARIOS, Scenario};
 use weir_tests::bench::peers::Stage;
-use weir_tests::bench::report::{self, Samples};
+use weir_tests::bench::report::{self, Measured, Samples};
 use weir_tests::bench::scenario::{self, Scale};
+use weir_tests::bench::{picture, process};
 
 /// The constant responder is this program: it gets the allocator that Weir has.
 #[global_allocator]
@@ -30,6 +31,15 @@ struct Arguments {
     /// How many rounds; the median is quoted.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// No round after the first begins later than this, in minutes.
+    #[arg(long, default_value_t = 25)]
+    minutes: u64,
+    /// The data plane to measure; the one beside this program when not given.
+    #[arg(long)]
+    weir: Option<PathBuf>,
+    /// Where pictures are drawn; none when not given.
+    #[arg(long)]
+    pictures: Option<PathBuf>,
     /// Only these peers.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
@@ -80,93 +90,132 @@ fn serve_constant(arguments: &[String]) -> anyhow::Result<()> {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install()?;
-    let chosen: Vec<&Scenario> = SCENARIOS
-        .iter()
-        .filter(|scenario| {
-            arguments.scenarios.is_empty()
-                || arguments.scenarios.iter().any(|name| name == scenario.name)
-        })
-        .collect();
-    if chosen.is_empty() || chosen.len() < arguments.scenarios.len() {
-        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        bail!("no such scenario; there are: {}", names.join(", "));
-    }
+    let _lock = process::only_one()?;
+    process::pin_to_client_core()?;
+    let chosen = chosen(&arguments.scenarios)?;
     let folder = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let certified =
         rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
-    std::fs::write(&certificate, certified.cert.pem())?;
-    std::fs::write(&key, certified.signing_key.serialize_pem())?;
-
-    let scale = Scale {
-        quick: arguments.quick,
-    };
-    let rounds = if arguments.quick { 1 } else { arguments.rounds };
-    let mut data = Vec::new();
-    for signed in [false, true] {
-        let part: Vec<&&Scenario> = chosen
-            .iter()
-            .filter(|scenario| scenario.signed == signed)
-            .collect();
-        if part.is_empty() {
-            continue;
+    std::fs::write(folder.join("tls.crt"), certified.cert.pem())?;
+    std::fs::write(
+        folder.join("tls.key"),
+        certified.signing_key.serialize_pem(),
+    )?;
+    let mut measured: Vec<Measured<'_>> = chosen
+        .into_iter()
+        .map(|scenario| Measured {
+            scenario,
+            samples: Samples::new(),
+            lost: Vec::new(),
+        })
+        .collect();
+    let (start, rounds) = (
+        Instant::now(),
+        if arguments.quick { 1 } else { arguments.rounds },
+    );
+    for round in 0..rounds {
+        if round > 0 && start.elapsed() > Duration::from_secs(60 * arguments.minutes) {
+            break;
         }
-        let internet = Internet::start(
-            &folder.join(if signed { "signed" } else { "plain" }),
-            signed,
-        )
-        .context("the loopback internet")?;
-        for scenario in part {
-            let stage = Stage {
-                folder: &folder,
-                certificate: certificate.clone(),
-                key: key.clone(),
-                internet: &internet,
-                traces: scenario
-                    .traced
-                    .map(|ratio| (ratio, ([127, 0, 0, 1], 4317).into())),
-                cache_size: 1 << 30,
-            };
-            let samples = rounds_of(scenario, &stage, scale, rounds, &arguments.peers)?;
-            print!("{}", report::table(scenario, &samples));
-            data.push(report::data(scenario, &samples));
+        for signed in [false, true] {
+            half_a_round(arguments, &folder, &mut measured, signed, round)?;
         }
+        // After each round, so that a run that is cut short leaves what it has.
+        write(arguments, &measured)?;
     }
-    if let Some(parent) = arguments.output.parent() {
-        std::fs::create_dir_all(parent)?;
+    for one in &measured {
+        print!("{}", report::table(one));
     }
-    std::fs::write(&arguments.output, serde_json::to_string_pretty(&data)?)?;
     println!("\nwritten: {}", arguments.output.display());
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
-fn rounds_of(
-    scenario: &Scenario,
-    stage: &Stage<'_>,
-    scale: Scale,
-    rounds: usize,
-    only: &[String],
-) -> anyhow::Result<Samples> {
-    let mut samples: Samples = BTreeMap::new();
-    for round in 0..rounds {
-        for &peer in scenario.peers {
-            if !only.is_empty() && !only.iter().any(|name| name == peer.name()) {
-                continue;
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
+    let known = |name: &String| SCENARIOS.iter().any(|scenario| scenario.name == *name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        bail!("no scenario `{unknown}`; there are: {}", names.join(", "));
+    }
+    let wanted =
+        |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name);
+    Ok(SCENARIOS.iter().filter(wanted).collect())
+}
+
+/// Every scenario once on the plain internet, or on the signed one: only one of them can stand.
+fn half_a_round(
+    arguments: &Arguments,
+    folder: &Path,
+    measured: &mut [Measured<'_>],
+    signed: bool,
+    round: usize,
+) -> anyhow::Result<()> {
+    if !measured.iter().any(|one| one.scenario.signed == signed) {
+        return Ok(());
+    }
+    let zones = folder.join(format!(
+        "{}-{round}",
+        if signed { "signed" } else { "plain" }
+    ));
+    let internet = Internet::start(&zones, signed).context("the loopback internet")?;
+    let scale = Scale {
+        quick: arguments.quick,
+    };
+    for one in measured
+        .iter_mut()
+        .filter(|one| one.scenario.signed == signed)
+    {
+        let scenario = one.scenario;
+        let stage = Stage {
+            folder,
+            certificate: folder.join("tls.crt"),
+            key: folder.join("tls.key"),
+            internet: &internet,
+            traces: scenario
+                .traced
+                .map(|ratio| (ratio, ([127, 0, 0, 1], 4317).into())),
+            weir: arguments.weir.as_deref(),
+            cache_size: 1 << 30,
+        };
+        let only = &arguments.peers;
+        let takes_part = |name| only.is_empty() || only.iter().any(|peer| peer == name);
+        for &peer in scenario.peers.iter().filter(|peer| takes_part(peer.name())) {
+            eprint!("round {} {} {}: ", round + 1, scenario.name, peer.name());
+            let begun = Instant::now();
+            match scenario::measure(scenario, peer, &stage, scale) {
+                Ok(sample) => {
+                    eprintln!("{:.1} us, {:.0?}", sample.cpu_ns / 1000.0, begun.elapsed());
+                    one.samples.entry(peer).or_default().push(sample);
+                }
+                // One that does not come to its end does not keep the others from theirs.
+                Err(error) => {
+                    eprintln!("{error}");
+                    one.lost
+                        .push(format!("{} in round {}: {error}", peer.name(), round + 1));
+                }
             }
-            eprintln!(
-                "{} round {} of {rounds}: {}",
-                scenario.name,
-                round + 1,
-                peer.name()
-            );
-            let sample = scenario::measure(scenario, peer, stage, scale)
-                .with_context(|| format!("{} with {}", scenario.name, peer.name()))?;
-            samples.entry(peer).or_default().push(sample);
         }
     }
-    Ok(samples)
+    Ok(())
+}
+
+fn write(arguments: &Arguments, measured: &[Measured<'_>]) -> anyhow::Result<()> {
+    if let Some(parent) = arguments.output.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let data: Vec<_> = measured.iter().map(report::data).collect();
+    std::fs::write(&arguments.output, serde_json::to_string_pretty(&data)?)?;
+    if let Some(folder) = &arguments.pictures {
+        std::fs::create_dir_all(folder)?;
+        let title = "CPU per query: Weir over the peer";
+        let drawn = picture::bars(title, &picture::beside_peers(measured));
+        std::fs::write(folder.join("peers.svg"), drawn)?;
+        let title = "CPU per query over that of the smallest";
+        let drawn = picture::bars(title, &picture::growth(measured));
+        std::fs::write(folder.join("growth.svg"), drawn)?;
+    }
+    Ok(())
 }
 
 /// Installs what is missing of [`PACKAGES`].
