@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -55,10 +56,20 @@ async fn connection(
 ) -> Result<(), Box<dyn std::error::Error>> {
     socket.set_nodelay(true)?;
     let stream = acceptor.accept(socket).await?;
-    let mut connection = h2::server::Builder::new()
+    let connection = h2::server::Builder::new()
         .max_concurrent_streams(200)
         .handshake::<_, Bytes>(stream)
         .await?;
+    answer(connection).await
+}
+
+/// Answers every request with the constant, until the connection ends.
+///
+/// # Errors
+/// What `h2` says of a response that it does not take.
+pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: h2::server::Connection<S, Bytes>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut requests = Vec::new();
     loop {
         // All that is ready is taken before anything is answered, so that answers leave together.
