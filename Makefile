@@ -48,6 +48,11 @@ fuzz: tools ## fuzz TARGET=upstream_reply, doh_query or mesh_events for SECONDS 
 	cd tests/fuzz && env -u CARGO_BUILD_TARGET -u RUSTFLAGS PATH="$$bin/bin:$$PATH" RUSTUP_TOOLCHAIN=nightly \
 		cargo fuzz run --fuzz-dir . $(TARGET) -- -max_total_time=$(SECONDS) -timeout=10
 
+.PHONY: sanitize
+sanitize: tools ## run sockets, storm and unit tests under AddressSanitizer and ThreadSanitizer (needs a nightly compiler with rust-src)
+	cargo test --release -p weir-tests --no-run --test workers --test lifecycle_sockets --test storm
+	@nice -n 10 tests/sanitize.sh
+
 .PHONY: test-browsers
 test-browsers: tools ## Chromium and Firefox open a page by Weir's DoH (installs both browsers)
 	@for pair in chromium:chromium firefox-esr:firefox-esr ip:iproute2 unshare:util-linux; do \

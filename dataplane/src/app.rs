@@ -195,7 +195,7 @@ fn bind(index: usize, listener: &Listener, workers: u16, folder: &Path) -> Resul
         edge: Arc::new(ArcSwap::from_pointee(Edge::from(listener))),
         tls,
         proxies: ArcSwap::from_pointee(proxies(listener)),
-        open: Default::default(),
+        clients: Default::default(),
     });
     Ok(Bound {
         state,

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use weir_resolver::access;
@@ -15,6 +16,7 @@ use weir_resolver::settings::{AccessAction, Settings};
 use weir_resolver::time::Now;
 
 use crate::clock::Clock;
+use crate::doh::pace::Pace;
 use crate::doh::request::{QUERY_MAX, QueryBuffer};
 use crate::doh::response::Freshness;
 use crate::mailbox::Inbox;
@@ -56,6 +58,8 @@ pub struct WorkerContext {
     pub turn: Cell<Now>,
     /// The client that was last looked up in the access rules: a turn asks for one over and over.
     access: Cell<Option<(IpAddr, AccessAction)>>,
+    /// How many answers that were waited for each client got just now.
+    pub pace: RefCell<Pace>,
     /// The way to the trace book.
     pub recorder: Recorder,
     /// Octets of queries being received.
@@ -117,6 +121,7 @@ impl WorkerContext {
             query_buffer: Cell::new(None),
             turn: Cell::new(clock.now()),
             access: Cell::new(None),
+            pace: RefCell::new(Pace::new(Instant::now())),
             recorder,
             query_bytes: Cell::new(0),
             response_bytes: Cell::new(0),

@@ -3,11 +3,13 @@
 //! Never reads a request.
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,6 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use weir_resolver::key::Identity;
 
 use crate::context::WorkerContext;
 use crate::doh::books::Peer;
@@ -31,6 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 const HANDSHAKE_TIMEOUT: usize = 0;
 const HANDSHAKE_TLS: usize = 1;
+/// The client has its share of the connections already.
+const CLIENT_SHARE: usize = 2;
 const IN_CONNECTION: usize = 0;
 
 /// What the workers share of one listener.
@@ -47,7 +52,35 @@ pub struct ListenerState {
     /// Peers that send a PROXY protocol header.
     pub proxies: ArcSwap<Vec<weir_config::unit::cidr::Cidr>>,
     /// Connections open, over all workers.
-    pub open: AtomicU32,
+    pub clients: Shares,
+}
+
+/// How many connections there are, and how many of them each client address has.
+#[derive(Debug, Default)]
+pub struct Shares {
+    open: AtomicU32,
+    of: Mutex<HashMap<Identity, u32>>,
+}
+
+impl Shares {
+    /// Takes one more for a client that has fewer than `most`; whether it had.
+    fn take(&self, client: Identity, most: u32) -> bool {
+        let mut shares = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares.entry(client).or_default();
+        let within = *share < most;
+        *share += u32::from(within);
+        within
+    }
+
+    fn give_back(&self, client: Identity) {
+        let mut shares = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut share) = shares.entry(client) {
+            *share.get_mut() -= 1;
+            if *share.get() == 0 {
+                share.remove();
+            }
+        }
+    }
 }
 
 /// Binds a socket that other sockets of this process may share the port with.
@@ -72,12 +105,40 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Holds the place of one connection among `maxConnections`.
-struct Place(Arc<ListenerState>);
+/// Holds the place of one connection among `maxConnections`, and among those of its client.
+struct Place {
+    state: Arc<ListenerState>,
+    client: Identity,
+}
+
+impl Place {
+    /// A place for a connection of this client, unless it has its share: three quarters of all, so that a flood
+    /// from one address leaves room for the others. Proxies that name their clients speak for many.
+    fn take(state: &Arc<ListenerState>, peer: SocketAddr) -> Option<Self> {
+        let client = Identity::from(peer.ip());
+        let edge = state.edge.load();
+        let forwarders = edge.forwarded.iter().flat_map(|(_, trusted)| trusted);
+        let for_many = state
+            .proxies
+            .load()
+            .iter()
+            .chain(forwarders)
+            .any(|network| network.contains(peer.ip()));
+        let all = edge.http2.max_connections;
+        let most = if for_many { all } else { all - all / 4 };
+        if !state.clients.take(client, most) {
+            return None;
+        }
+        state.clients.open.fetch_add(1, Ordering::Relaxed);
+        let state = Arc::clone(state);
+        Some(Self { state, client })
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.state.clients.open.fetch_sub(1, Ordering::Relaxed);
+        self.state.clients.give_back(self.client);
     }
 }
 
@@ -89,17 +150,22 @@ pub async fn accept(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let failing = Cell::new(false);
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let descriptors = descriptors_for_connections(&limits);
     loop {
         // More wait in the kernel than were promised a place.
-        while state.open.load(Ordering::Relaxed) >= state.edge.load().http2.max_connections {
+        let most = || descriptors.min(state.edge.load().http2.max_connections);
+        while state.clients.open.load(Ordering::Relaxed) >= most() {
             tokio::time::sleep(FULL_PAUSE).await;
         }
         match listener.accept().await {
             Ok((io, peer)) => {
                 failing.set(false);
-                state.open.fetch_add(1, Ordering::Relaxed);
-                let place = Place(Arc::clone(&state));
-                start(io, peer, place, Rc::clone(&worker));
+                match Place::take(&state, peer) {
+                    Some(place) => start(io, peer, place, Rc::clone(&worker)),
+                    // Closed at once: there is no memory for it, and no handshake.
+                    None => worker.metrics.handshake_faults.count(CLIENT_SHARE),
+                }
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -110,6 +176,16 @@ pub async fn accept(
             }
         }
     }
+}
+
+/// How many of the descriptors that the process may have are for connections: the last quarter is for queries to
+/// servers, so that a flood of connections cannot take their sockets.
+fn descriptors_for_connections(limits: &str) -> u32 {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+    soft.map_or(u32::MAX, |soft| soft - soft / 4)
 }
 
 /// Errors that end the connection that was being accepted, and nothing else.
@@ -129,7 +205,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 fn start(io: TcpStream, peer: SocketAddr, place: Place, worker: Rc<WorkerContext>) {
     let metrics = Arc::clone(&worker.metrics);
     let task = tokio::task::spawn_local(async move {
-        let state = Arc::clone(&place.0);
+        let state = Arc::clone(&place.state);
         // Boxed, so that what the handshake needs does not stay with the connection.
         match Box::pin(establish(io, peer, &state, &worker)).await {
             Some(Established::Tls(connection)) => connection.serve().await,
@@ -209,4 +285,31 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         worker.metrics.handshake_faults.count(HANDSHAKE_TIMEOUT);
     }
     opened.map(Box::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_takes_no_more_than_its_share() {
+        let (shares, one, two) = (Shares::default(), Identity(1), Identity(2));
+        assert!(shares.take(one, 2) && shares.take(one, 2) && !shares.take(one, 2));
+        assert!(shares.take(two, 2));
+        shares.give_back(one);
+        assert!(shares.take(one, 2));
+        shares.give_back(two);
+        assert_eq!(shares.of.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_quarter_of_the_descriptors_is_left() {
+        let limits =
+            "Max cpu time  unlimited unlimited seconds\nMax open files  1024  4096  files\n";
+        assert_eq!(descriptors_for_connections(limits), 768);
+        assert_eq!(
+            descriptors_for_connections("Max open files unlimited"),
+            u32::MAX
+        );
+    }
 }

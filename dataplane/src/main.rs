@@ -16,6 +16,7 @@ use weir_dataplane::overrides::Overrides;
 use weir_dataplane::probe;
 
 /// Answers are small and short-lived, which the C library's allocator is slow at.
+#[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

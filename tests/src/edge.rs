@@ -3,24 +3,27 @@
 //! Owns what every test of the edge needs: attacks, storm, conformance. Never leaves 127.0.0.0/8.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::bench::load::{ask, connect, trusting_client};
 use crate::bench::process::{SERVER_CORE, Server};
 
-/// A forwarder that answers every A question with 192.0.2.1, but is silent on names that begin `slow`.
+/// A forwarder that answers every A question with 192.0.2.1, but is silent on names that begin `slow`, and keeps
+/// those that begin `held` until it is told to answer them.
 #[derive(Clone, Debug)]
 pub struct Forwarder {
     /// Where it listens.
     pub address: SocketAddr,
     queries: Arc<AtomicU64>,
+    socket: Arc<UdpSocket>,
+    held: Arc<Mutex<Vec<(Vec<u8>, SocketAddr)>>>,
 }
 
 impl Forwarder {
@@ -29,22 +32,43 @@ impl Forwarder {
     /// # Errors
     /// When no port is free.
     pub async fn start() -> io::Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
         let forwarder = Self {
             address: socket.local_addr()?,
             queries: Arc::default(),
+            socket,
+            held: Arc::default(),
         };
-        let queries = forwarder.queries.clone();
+        let own = forwarder.clone();
         tokio::task::spawn_local(async move {
             let mut buffer = [0; 1500];
-            while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-                queries.fetch_add(1, Ordering::Relaxed);
-                if let Some(reply) = buffer.get(..length).and_then(reply) {
-                    let _ = socket.send_to(&reply, client).await;
+            while let Ok((length, client)) = own.socket.recv_from(&mut buffer).await {
+                own.queries.fetch_add(1, Ordering::Relaxed);
+                let Some(reply) = buffer.get(..length).and_then(reply) else {
+                    continue;
+                };
+                if reply
+                    .get(13..17)
+                    .is_some_and(|label| label.eq_ignore_ascii_case(b"held"))
+                {
+                    own.held().push((reply, client));
+                } else {
+                    let _ = own.socket.send_to(&reply, client).await;
                 }
             }
         });
         Ok(forwarder)
+    }
+
+    /// Answers what was held, at once.
+    pub fn release(&self) {
+        for (reply, client) in self.held().drain(..) {
+            let _ = self.socket.try_send_to(&reply, client);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<(Vec<u8>, SocketAddr)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many queries came so far.
@@ -80,6 +104,8 @@ pub struct Edge {
     pub server: Server,
     /// Where its metrics are.
     pub metrics: SocketAddr,
+    /// How many violations of invariants there are when it is dropped: more or fewer fail the test.
+    pub violations: u64,
     folder: PathBuf,
 }
 
@@ -120,6 +146,19 @@ impl Edge {
     /// As [`Self::launch`].
     pub fn launch_with(
         cores: &str,
+        config: serde_json::Value,
+        environment: &[String],
+    ) -> io::Result<Self> {
+        Self::launch_program("weir-dataplane", cores, config, environment)
+    }
+
+    /// The same with another program that takes `--config`.
+    ///
+    /// # Errors
+    /// As [`Self::launch`].
+    pub fn launch_program(
+        program: &str,
+        cores: &str,
         mut config: serde_json::Value,
         environment: &[String],
     ) -> io::Result<Self> {
@@ -142,7 +181,7 @@ impl Edge {
         crate::closed_world::check(&config)?;
         let file = folder.join("config.json");
         std::fs::write(&file, &config)?;
-        let program = crate::program("weir-dataplane")?;
+        let program = crate::program(program)?;
         let (program, file) = (program.to_string_lossy(), file.to_string_lossy());
         let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
         arguments.extend_from_slice(&[&program, "--config", &file]);
@@ -151,6 +190,7 @@ impl Edge {
         Ok(Self {
             server,
             metrics: ([127, 0, 0, 1], metrics).into(),
+            violations: 0,
             folder,
         })
     }
@@ -203,7 +243,7 @@ impl Edge {
     /// When the metrics cannot be read.
     pub async fn scrape(&self) -> io::Result<Scrape> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = tokio::net::TcpStream::connect(self.metrics).await?;
+        let mut stream = TcpStream::connect(self.metrics).await?;
         stream
             .write_all(b"GET /metrics HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n")
             .await?;
@@ -238,11 +278,31 @@ impl Scrape {
     }
 }
 
+impl Edge {
+    /// The metrics once more, without a runtime; none when the process has ended.
+    fn last_scrape(&self) -> io::Result<Scrape> {
+        use std::io::{Read as _, Write as _};
+        let patience = Duration::from_secs(2);
+        let mut stream = std::net::TcpStream::connect_timeout(&self.metrics, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(Scrape(text))
+    }
+}
+
 impl Drop for Edge {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.folder);
+        if std::thread::panicking() {
+            return;
         }
+        // Whatever a test was about, no invariant may have been hit.
+        if let Ok(last) = self.last_scrape() {
+            let violations = last.count("weir_invariant_violations_total", "");
+            assert_eq!(violations, self.violations, "violations of invariants");
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -253,6 +313,16 @@ pub fn forward_everything(server: SocketAddr) -> serde_json::Value {
         "name": ".", "validate": false,
         "upstreams": [{ "address": server.ip(), "port": server.port() }],
     })
+}
+
+/// Connects from this address of the loopback.
+///
+/// # Errors
+/// When the server cannot be reached from there.
+pub async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((IpAddr::V4(source), 0).into())?;
+    socket.connect(address).await
 }
 
 /// A port of the loopback that was free a moment ago.

@@ -225,6 +225,9 @@ impl Play {
             14 => Event::Prefetch {
                 query: query(octet()),
             },
+            _ if kind & 0x10 != 0 => Event::Probe {
+                zone: query(octet()).question.name,
+            },
             _ => Event::Resume,
         };
         self.handle(event);

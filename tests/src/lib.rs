@@ -21,11 +21,15 @@ pub mod storm;
 pub mod stream_ends;
 pub mod tidy;
 
-/// The path of a program of the workspace, built beside the running test.
+/// The path of a program of the workspace, built beside the running test; `WEIR_DATAPLANE` names another data plane,
+/// such as one that was built for a sanitizer.
 ///
 /// # Errors
 /// When it is not there; the message says which command builds it.
 pub fn program(name: &str) -> std::io::Result<std::path::PathBuf> {
+    if let Some(other) = std::env::var_os("WEIR_DATAPLANE").filter(|_| name == "weir-dataplane") {
+        return Ok(other.into());
+    }
     let own = std::env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);
     folders

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::bench::load::{query, trusting_client};
+use crate::edge::connect_from;
 
 /// Frame types (RFC 9113, 6).
 #[allow(missing_docs, reason = "the names are those of the RFC")]
@@ -143,34 +144,95 @@ pub fn push_string(block: &mut Vec<u8>, text: &[u8]) {
     block.extend_from_slice(text);
 }
 
+/// The preface, with these SETTINGS (RFC 9113, 3.4).
+fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (identifier, value) in settings {
+        payload.extend_from_slice(&identifier.to_be_bytes());
+        payload.extend_from_slice(&value.to_be_bytes());
+    }
+    let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    octets.extend_from_slice(&frame(frame_type::SETTINGS, 0, 0, &payload));
+    octets
+}
+
 impl RawConnection {
     /// Connects, and sends the preface with these SETTINGS as `(identifier, value)`.
     ///
     /// # Errors
     /// When the server cannot be reached.
     pub async fn open(address: SocketAddr, settings: &[(u16, u32)]) -> io::Result<Self> {
-        let socket = TcpStream::connect(address).await?;
+        Self::open_from(Ipv4Addr::LOCALHOST, address, settings).await
+    }
+
+    /// The same from another address of the loopback.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn open_from(
+        source: Ipv4Addr,
+        address: SocketAddr,
+        settings: &[(u16, u32)],
+    ) -> io::Result<Self> {
+        let socket = connect_from(source, address).await?;
+        let mut connection = Self::over(socket, address).await?;
+        connection.send(&preface(settings)).await?;
+        Ok(connection)
+    }
+
+    /// Connects and says nothing over TLS.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn open_silently(address: SocketAddr) -> io::Result<Self> {
+        Self::over(TcpStream::connect(address).await?, address).await
+    }
+
+    /// As [`Self::open`], with as little room for what is not read as the kernel allows; see [`Self::send_unread`].
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn open_unread(address: SocketAddr, settings: &[(u16, u32)]) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let mut connection = Self::over(socket.connect(address).await?, address).await?;
+        connection.send_unread(&preface(settings)).await?;
+        Ok(connection)
+    }
+
+    async fn over(socket: TcpStream, address: SocketAddr) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let name = rustls_pki_types::ServerName::IpAddress(address.ip().into());
         let stream = TlsConnector::from(trusting_client(false))
             .connect(name, socket)
             .await?;
-        let mut connection = Self {
+        Ok(Self {
             stream,
             received: Vec::new(),
             resets: 0,
             responses: BTreeMap::new(),
             goaway: None,
+        })
+    }
+
+    /// Writes octets as they are, and reads nothing, however long the server takes to take them: up to 30 seconds.
+    ///
+    /// # Errors
+    /// When the server has closed the connection.
+    ///
+    /// # Panics
+    /// When it does neither: nothing ends this connection.
+    pub async fn send_unread(&mut self, octets: &[u8]) -> io::Result<()> {
+        let write = async {
+            self.stream.write_all(octets).await?;
+            self.stream.flush().await
         };
-        let mut payload = Vec::new();
-        for (identifier, value) in settings {
-            payload.extend_from_slice(&identifier.to_be_bytes());
-            payload.extend_from_slice(&value.to_be_bytes());
-        }
-        let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        octets.extend_from_slice(&frame(frame_type::SETTINGS, 0, 0, &payload));
-        connection.send(&octets).await?;
-        Ok(connection)
+        let written = tokio::time::timeout(Duration::from_secs(30), write).await;
+        assert!(
+            written.is_ok(),
+            "the server neither takes octets nor hangs up"
+        );
+        written.unwrap_or(Ok(()))
     }
 
     /// Writes octets as they are; what the server sends meanwhile is read, so that it never has to wait.

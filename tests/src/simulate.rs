@@ -9,5 +9,6 @@ pub mod model;
 pub mod network;
 pub mod plot;
 pub mod run;
+pub mod scope;
 pub mod seed;
 pub mod swarm;

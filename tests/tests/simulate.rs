@@ -1,11 +1,12 @@
 //! The simulator on the seeds of `seeds.txt`, on a few more, and on every known fault.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use weir_resolver::mesh::Mutant;
-use weir_tests::simulate::explore::explore;
+use weir_tests::simulate::explore::{explore, follow_all};
 use weir_tests::simulate::run::run;
 
 /// Seeds beside the committed ones; the long run is a command of its own (`docs/src/testing.md`).
@@ -85,12 +86,33 @@ fn every_known_fault_is_found() {
 }
 
 #[test]
-fn every_interleaving_of_four_events_in_the_small_scope_ends_well() {
-    let explored = explore(4, None);
+fn every_interleaving_of_six_events_in_the_small_scope_ends_well() {
+    let explored = explore(6, None);
     assert_eq!(explored.violation, None);
+    let interleavings = explored.interleavings();
     println!(
-        "{} interleavings, {} events",
-        explored.interleavings, explored.events
+        "{interleavings} interleavings in {} states",
+        explored.states
     );
-    assert!(explored.interleavings > 10_000, "{explored:?}");
+    assert!(
+        interleavings > 2_000_000 && explored.states > 10_000,
+        "{explored:?}"
+    );
+}
+
+#[test]
+fn situations_that_are_not_told_apart_go_on_alike() {
+    let (mut count, mut known) = (0, HashMap::new());
+    let followed = follow_all(3, &mut |path, fingerprint, following| {
+        count += u64::from(!path.is_empty());
+        let first = known
+            .entry(fingerprint)
+            .or_insert_with(|| (path.to_vec(), following.clone()));
+        assert_eq!(first.1, following, "{path:?} and {:?}", first.0);
+    });
+    assert_eq!(followed, Ok(()));
+    let explored = explore(3, None);
+    assert_eq!(explored.interleavings(), count);
+    assert_eq!(explored.states, known.len() as u64);
+    assert!(explored.states < count);
 }

@@ -5,7 +5,7 @@
 
 use weir_resolver::event::{CloseCause, Event};
 use weir_resolver::key::StreamKey;
-use weir_tests::simulate::explore::Scope;
+use weir_tests::simulate::scope::Scope;
 use weir_tests::stream_ends::{How, When, Who};
 
 const HOW: [How; 7] = [

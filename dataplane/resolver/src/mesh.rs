@@ -18,6 +18,8 @@
 mod check;
 mod counter;
 mod dependency;
+#[cfg(any(test, feature = "check"))]
+mod fingerprint;
 mod finish;
 mod list;
 mod mutant;
@@ -53,6 +55,8 @@ use crate::time::{Instant, Now};
 use crate::trace::{FetchEnd, StateEnd};
 
 pub use crate::mesh::counter::{Counters, Gauges, WAIT_BUCKETS};
+#[cfg(any(test, feature = "check"))]
+pub use crate::mesh::fingerprint::Aspect;
 pub use crate::mesh::mutant::Mutant;
 pub use crate::mesh::timer::Deadline;
 pub use crate::mesh::violation::Violation;
@@ -187,6 +191,13 @@ impl<P: Program> Mesh<P> {
         self.table.balance()
     }
 
+    /// Compares the counts, and counts one more violation when they have ceased to add up since the last look.
+    ///
+    /// Gives what was met since then, here or on the way, for the log of the driver.
+    pub fn look_over(&mut self) -> Option<Violation> {
+        self.table.look_over()
+    }
+
     /// Every invariant that can be seen in the records; the cost is that of everything in the mesh.
     ///
     /// # Errors
@@ -203,11 +214,23 @@ impl<P: Program> Mesh<P> {
         self.table.work
     }
 
-    /// Tests only: notes a violation in the oldest runnable or waiting state, as a bug would.
+    /// Tests only: what decides how the mesh goes on, as one number; none while work is left over.
     #[cfg(any(test, feature = "check"))]
-    pub fn inject_violation(&mut self) {
-        let state = self.table.states.iter().map(|(id, _)| id).next();
-        self.table.violate("X", "injected by a test", state);
+    #[must_use]
+    pub fn fingerprint(&self, aspect: Aspect<'_, P>) -> Option<u128> {
+        self.table.fingerprint(aspect)
+    }
+
+    /// Tests only: notes a violation in a state that resolves this name, as a bug would; false when none does.
+    #[cfg(any(test, feature = "check"))]
+    pub fn inject_violation(&mut self, name: &crate::name::Name) -> bool {
+        let states = self.table.states.iter();
+        let struck = states.filter(|(_, state)| state.key.question.name == *name);
+        let struck = struck.map(|(id, _)| id).last();
+        if struck.is_some() {
+            self.table.violate("X", "injected by a test", struck);
+        }
+        struck.is_some()
     }
 
     /// Tests only: switches one fault on.
@@ -295,7 +318,8 @@ impl<P: Program> Mesh<P> {
         if table.draining.is_none_or(|by| by > now) {
             return false;
         }
-        let Some((id, _)) = table.states.iter().next() else {
+        let oldest = table.forever.front().or_else(|| table.jostle.front());
+        let Some(id) = oldest.or_else(|| table.states.iter().map(|(id, _)| id).next()) else {
             return false;
         };
         let answer = Answer::empty(ResponseCode::SERVFAIL, Some(ExtendedError::NOT_READY));

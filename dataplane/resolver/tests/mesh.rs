@@ -824,7 +824,15 @@ fn a_violation_is_fenced_off_counted_and_answered() {
     bench.open(1);
     let struck = bench.ask(1, 1, "ask.a");
     let spared = bench.ask(1, 3, "ask.b");
-    bench.mesh.inject_violation();
+    assert_eq!(bench.mesh.look_over(), None);
+    assert!(
+        bench
+            .mesh
+            .inject_violation(&Name::from_text("ask.a").unwrap())
+    );
+    let seen = bench.mesh.look_over();
+    assert_eq!(seen.map(|violation| violation.invariant), Some("X"));
+    assert_eq!(bench.mesh.look_over(), None);
     bench.mesh.handle(bench.now, Event::Resume);
     let mut answered = Vec::new();
     while let Some(action) = bench.mesh.poll_action() {

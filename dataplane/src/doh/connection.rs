@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 use super::books::{Books, Peer};
 use super::frame_limits::FrameLimit;
 use super::frame_meter::{FrameMeter, Meter, ResetHints, SharedMeter};
+use super::pace::PACE;
 use super::request::{self, Accepted, HttpFault, QueryPlace};
 use super::stream::Message;
 use super::streams::Streams;
@@ -105,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.streams.read_bodies(context);
             self.look_for_resets(context);
             self.streams.send_on(context);
-            self.take_completions(context);
+            self.take_completions(context, now);
             if !open {
                 return Poll::Ready(());
             }
@@ -245,11 +246,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn take_completions(&mut self, context: &Context<'_>) {
+    fn take_completions(&mut self, context: &Context<'_>, now: Instant) {
+        self.streams.release(now);
         let mut batch = std::mem::take(&mut self.completions);
         self.streams.books().outbox.take(context, &mut batch);
         for completion in batch.drain(..) {
-            self.streams.complete(completion);
+            self.streams.complete(completion, now);
         }
         self.completions = batch;
     }
@@ -258,9 +260,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn watch(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
         let busy = !self.streams.is_empty() || self.streams.holds_room();
         let soon = busy || self.ends.is_some() || self.meter.borrow().has_open_clock();
+        let tick = if self.streams.holds_back() {
+            PACE
+        } else {
+            edge::TICK
+        };
         // Set again only when the next look is due earlier than planned: traffic costs no timer.
-        if soon && self.sleep.deadline().into_std() > now + edge::TICK {
-            self.sleep.as_mut().reset((now + edge::TICK).into());
+        if soon && self.sleep.deadline().into_std() > now + tick {
+            self.sleep.as_mut().reset((now + tick).into());
         }
         while self.sleep.as_mut().poll(context).is_ready() {
             let now = Instant::now();

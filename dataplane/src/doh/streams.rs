@@ -1,7 +1,7 @@
 //! The streams of one connection: begun, answered, reset, given up. The only place where a stream
 //! is removed, and each removal gives it its disposition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,6 +40,9 @@ pub(super) struct Ready {
 pub struct Streams {
     pub(super) open: BTreeMap<u32, Stream>,
     pub(super) ready: Vec<Ready>,
+    /// What the driver said that is held back, because the client has had enough answers for now. Its streams
+    /// stay open, so that they can still end otherwise.
+    held: VecDeque<Completion>,
     pub(super) edge: Arc<Edge>,
     pub(super) books: Books,
     pub(super) worker: Rc<WorkerContext>,
@@ -52,6 +55,7 @@ impl Streams {
         Self {
             open: BTreeMap::new(),
             ready: Vec::new(),
+            held: VecDeque::new(),
             edge,
             books,
             worker,
@@ -226,8 +230,41 @@ impl Streams {
         }
     }
 
-    /// Takes what the driver says of a stream; what is gone is counted.
-    pub fn complete(&mut self, completion: Completion) {
+    /// Takes what the driver says of a stream, or holds it back until the client may have it.
+    pub fn complete(&mut self, completion: Completion, now: Instant) {
+        if self.held.is_empty() && self.may_have(&completion, now) {
+            return self.obey(completion);
+        }
+        self.worker.metrics.answers_paced.add(1);
+        self.held.push_back(completion);
+    }
+
+    /// Goes on with what was held back, as far as its clients may have it now.
+    pub fn release(&mut self, now: Instant) {
+        while let Some(completion) = self.held.pop_front() {
+            if !self.may_have(&completion, now) {
+                return self.held.push_front(completion);
+            }
+            self.obey(completion);
+        }
+    }
+
+    /// Whether something is held back.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    fn may_have(&self, completion: &Completion, now: Instant) -> bool {
+        let Completion::Answer { stream, .. } = completion else {
+            return true;
+        };
+        let client = self.open.get(stream).map(|stream| stream.asked.client);
+        client.is_none_or(|client| self.worker.pace.borrow_mut().admit(client, now))
+    }
+
+    /// Does what the driver says of a stream; what is gone is counted.
+    fn obey(&mut self, completion: Completion) {
         let (number, reply) = match completion {
             Completion::Answer {
                 stream,

@@ -33,6 +33,7 @@ pub struct WorkerMetrics {
     pub handshake_faults: Row<3>,
     pub frame_limits: Row<11>,
     pub late: Row<4>,
+    pub answers_paced: Cell,
     pub upstream_queries: Table<4, 8>,
     pub upstream_duration: Durations,
     pub resolution_duration: Durations,
@@ -340,6 +341,11 @@ impl Writer<'_, '_> {
             "Things that came for something that was gone.",
             ("what", &LATE),
             |worker| &worker.late,
+        )?;
+        self.counter(
+            "weir_answers_paced",
+            "Answers held back for some milliseconds, because their client got very many at once.",
+            self.metrics.sum(|worker| worker.answers_paced.get()),
         )?;
         self.row(
             "weir_routed",

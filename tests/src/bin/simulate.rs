@@ -136,25 +136,30 @@ fn carry_out(arguments: &Arguments, out: &mut impl std::io::Write) -> std::io::R
     Ok(failed)
 }
 
-/// Runs the small scope; each interleaving counts as one.
+/// Runs the small scope; each situation counts as one.
 fn exhaust(depth: usize, out: &mut impl std::io::Write) -> std::io::Result<u64> {
     let started = Instant::now();
     let explored = explore(depth, None);
     let seconds = started.elapsed().as_secs_f64();
-    writeln!(
-        out,
-        "{} interleavings of up to {depth} events, {} events in {seconds:.1} s",
-        explored.interleavings, explored.events
-    )?;
-    let failed = u64::from(explored.violation.is_some());
-    if let Some((moves, fault)) = explored.violation {
-        writeln!(out, "{moves:?}: {fault}")?;
+    for (moves, (states, interleavings)) in (1..).zip(&explored.levels) {
+        writeln!(
+            out,
+            "{moves} events: {states} states first met, {interleavings} interleavings"
+        )?;
     }
     writeln!(
         out,
-        "{} passed, {failed} failed",
-        explored.interleavings - failed
+        "{} interleavings of up to {depth} events in {} states, {} events checked in {seconds:.1} s",
+        explored.interleavings(),
+        explored.states,
+        explored.moves
     )?;
+    let failed = u64::from(explored.violation.is_some());
+    if let Some((moves, fault)) = &explored.violation {
+        writeln!(out, "{moves:?}: {fault}")?;
+    }
+    let passed = explored.states - failed.min(explored.states);
+    writeln!(out, "{passed} passed, {failed} failed")?;
     Ok(failed)
 }
 

@@ -1,483 +1,214 @@
-//! The small scope, exhaustively: every interleaving of a few events over 2 connections x 2 streams x 2 names.
+//! The small scope, exhaustively: every interleaving of up to so many moves, each situation looked at once.
 //!
-//! Owns `Scope`, a mesh with room for two states and its model, and the walk over all sequences. Each one
-//! is run from the start, checked after every event, and then brought to its end: all answered, nothing left.
+//! Owns the two walks. `explore` goes level by level over situations that it tells apart by their fingerprint, runs
+//! every move in each where it is first met, and brings each to its end: all answered, nothing left. `follow_all`
+//! runs every sequence from the start instead, which is slower and needs no fingerprint: the two must agree in how
+//! many interleavings there are, and in what may follow each situation. What is told apart, and why that is
+//! enough, is in `docs/src/testing.md`.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use bytes::Bytes;
-use weir_resolver::action::Action;
-use weir_resolver::answer::{Answer, ResponseCode, Security};
-use weir_resolver::cache::Cache;
-use weir_resolver::event::{CloseCause, Event};
-use weir_resolver::fetch::FetchFailure;
-use weir_resolver::infra::Infra;
-use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
-use weir_resolver::mesh::{Mesh, Mutant};
-use weir_resolver::question::{Query, QuestionKey};
-use weir_resolver::random::Random;
-use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
-use weir_resolver::settings::Settings;
-use weir_resolver::time::{Instant, Now, UnixTime};
+use weir_resolver::mesh::Mutant;
 
-use crate::simulate::model::{Asked, Fault, Model, Peer};
-use crate::simulate::plot::{self, Plot};
+use crate::simulate::model::Fault;
+use crate::simulate::scope::{Move, Scope, alphabet};
 
-/// The two names: each asks one server. The first has a stale answer in the cache.
-const NAMES: [u8; 2] = [0, 16];
+/// The moves that led to a situation.
+type Path = Vec<Move>;
 
-/// One event of the small scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
-    /// The next stream of a connection asks for a name.
-    Ask(u8, u8),
-    /// The client resets a stream.
-    Reset(u8, u8),
-    /// Weir resets a stream.
-    LocalReset(u8, u8),
-    /// A connection ends.
-    Close(u8),
-    /// The answer of a stream leaves.
-    Written(u8, u8),
-    /// The server of an open fetch replies: the first or the second open one.
-    Reply(u8),
-    /// An open fetch fails.
-    Fail(u8),
-    /// Time passes to the next deadline: a stale answer, a waiter, a state or a fetch that is due.
-    Timeout,
-    /// Another client asks for something else, 201 ms later: the mesh is full, and somebody may yield.
-    Jostle,
-    /// The settings are replaced.
-    Swap,
-    /// The mesh drains.
-    Drain,
-}
-
-/// Every event of the scope.
-#[must_use]
-pub fn alphabet() -> Vec<Move> {
-    let mut moves = vec![Move::Timeout, Move::Jostle, Move::Swap, Move::Drain];
-    for one in 0..2 {
-        moves.extend([Move::Close(one), Move::Reply(one), Move::Fail(one)]);
-        for two in 0..2 {
-            moves.extend([
-                Move::Ask(one, two),
-                Move::Reset(one, two),
-                Move::LocalReset(one, two),
-                Move::Written(one, two),
-            ]);
-        }
-    }
-    moves
-}
-
-/// A small mesh and its model.
-pub struct Scope {
-    /// The mesh.
-    pub mesh: Mesh<Plot>,
-    /// The second opinion.
-    pub model: Model,
-    /// The time.
-    pub now: Instant,
-    open: Vec<(FetchId, Bytes)>,
-    settings: Arc<Settings>,
-    drained: bool,
-    others: u32,
-}
-
-impl Scope {
-    /// Two connections, and a stale answer to the first name.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn new(mutant: Option<Mutant>) -> Result<Self, Fault> {
-        let mut settings = Settings::default();
-        settings.mesh.states_max = 2;
-        settings.mesh.waiting_replies_max = 8;
-        settings.mesh.client_waiting_max = 3;
-        settings.resolution.builtin_local_zones = false;
-        let settings = Arc::new(settings);
-        let cache = Arc::new(Cache::new(1 << 14, [1, 1]));
-        let now = Now {
-            instant: Instant::from_nanoseconds(1),
-            unix: UnixTime(1_800_000_000),
-        };
-        keep(&cache, now, &settings);
-        let random = Random::from_seed([3, 4]);
-        let infra = Arc::new(Infra::default());
-        let mut mesh = Mesh::with_program(Arc::clone(&settings), cache, infra, random);
-        if let Some(mutant) = mutant {
-            mesh.mutate(mutant);
-        }
-        let mut scope = Self {
-            mesh,
-            model: Model::default(),
-            now: now.instant.after(Duration::from_secs(5)),
-            open: Vec::new(),
-            settings,
-            drained: false,
-            others: 0,
-        };
-        for connection in [0, 1, 9] {
-            scope.connect(connection)?;
-        }
-        Ok(scope)
-    }
-
-    fn connect(&mut self, connection: u64) -> Result<(), Fault> {
-        let identity = Identity(u128::from(connection));
-        let peer = Peer {
-            identity,
-            next_stream: 1,
-        };
-        let connection = ConnectionId(connection);
-        self.model.connections.insert(connection, peer);
-        self.handle(Event::ConnectionOpened {
-            connection,
-            identity,
-        })
-    }
-
-    /// Gives the mesh one event, and judges all that comes of it.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn handle(&mut self, event: Event) -> Result<(), Fault> {
-        let before = self.mesh.gauges();
-        if let Event::Reply { fetch, .. } | Event::FetchFailed { fetch, .. } = &event {
-            self.model.fetches.remove(fetch);
-        }
-        let now = Now {
-            instant: self.now,
-            unix: UnixTime(1_800_000_000),
-        };
-        self.mesh.handle(now, event);
-        while let Some(action) = self.mesh.poll_action() {
-            self.model.see(&action, &self.settings, &before)?;
-            match action {
-                Action::Fetch(fetch) => self.open.push((fetch.fetch, fetch.message)),
-                Action::Cancel(gone) => self.open.retain(|(fetch, _)| *fetch != gone),
-                Action::Answer { .. }
-                | Action::Refuse { .. }
-                | Action::Probed { .. }
-                | Action::Trace(_)
-                | Action::Yield => {}
-            }
-        }
-        self.mesh.check().map_err(|violation| violation.what)?;
-        self.model.compare(&self.settings, &self.mesh.gauges())
-    }
-
-    /// Asks on a connection's next stream.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn ask(&mut self, connection: u64, number: u8) -> Result<StreamKey, Fault> {
-        let connection = ConnectionId(connection);
-        let peer = self
-            .model
-            .connections
-            .get_mut(&connection)
-            .ok_or("the connection is closed")?;
-        let stream = StreamKey {
-            connection,
-            stream: peer.next_stream,
-        };
-        peer.next_stream += 2;
-        let asked = Asked {
-            number,
-            upper: stream.stream % 4 == 1,
-            id: (number as u16) << 8 | stream.stream as u16,
-            epoch: self.settings.epoch,
-            deadline: self.now.after(self.settings.mesh.total_time),
-            identity: peer.identity,
-            refused_by_policy: false,
-        };
-        self.model.asking = Some((stream, asked));
-        self.handle(Event::Query {
-            stream,
-            query: Query {
-                id: asked.id,
-                question: plot::question(number),
-                spelling: plot::spelling(number, asked.upper),
-                recursion_desired: true,
-                checking_disabled: false,
-                authentic_data: false,
-                edns: None,
-                size_limit: 65_535,
-                client: None,
-            },
-            traced: true,
-        })?;
-        Ok(stream)
-    }
-
-    /// Ends a stream, if it is open.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn close_stream(&mut self, stream: StreamKey, cause: CloseCause) -> Result<(), Fault> {
-        self.model.close_stream(stream);
-        self.handle(Event::StreamClosed { stream, cause })
-    }
-
-    /// Ends a connection.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn close(&mut self, connection: u64) -> Result<(), Fault> {
-        let connection = ConnectionId(connection);
-        self.model.close_connection(connection);
-        self.handle(Event::ConnectionClosed { connection })
-    }
-
-    /// Lets the server of an open fetch reply.
-    ///
-    /// # Errors
-    /// What does not hold; false when there is no such fetch.
-    pub fn reply(&mut self, at: usize) -> Result<bool, Fault> {
-        if at >= self.open.len() {
-            return Ok(false);
-        }
-        let (fetch, message) = self.open.remove(at);
-        let mut reply = message.to_vec();
-        if let Some(flags) = reply.get_mut(2) {
-            *flags |= 0x84;
-        }
-        let message = Bytes::from(reply);
-        self.handle(Event::Reply { fetch, message })?;
-        Ok(true)
-    }
-
-    fn fail(&mut self, at: usize) -> Result<bool, Fault> {
-        if at >= self.open.len() {
-            return Ok(false);
-        }
-        let (fetch, _) = self.open.remove(at);
-        let failure = FetchFailure::Unreachable;
-        self.handle(Event::FetchFailed { fetch, failure })?;
-        Ok(true)
-    }
-
-    /// Passes to the next deadline; false when there is none.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn pass(&mut self) -> Result<bool, Fault> {
-        let Some((at, _)) = self.mesh.poll_timeout() else {
-            return Ok(false);
-        };
-        self.now = self.now.max(at);
-        self.handle(Event::Timeout)?;
-        Ok(true)
-    }
-
-    /// Replaces the settings.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn swap(&mut self) -> Result<(), Fault> {
-        let mut settings = Settings::clone(&self.settings);
-        settings.epoch += 1;
-        self.settings = Arc::new(settings);
-        self.handle(Event::Replace(Arc::clone(&self.settings)))
-    }
-
-    /// Fills the mesh with another client's question, so that somebody has to yield.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn jostle(&mut self) -> Result<(), Fault> {
-        self.now = self.now.after(Duration::from_millis(201));
-        self.others += 1;
-        let other = if self.others % 2 == 1 { 32 } else { 48 };
-        self.ask(9, other).map(|_| ())
-    }
-
-    /// Starts to drain.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn drain(&mut self) -> Result<(), Fault> {
-        let by = self.now.after(Duration::from_secs(1));
-        self.drained = true;
-        self.handle(Event::Drain { by })
-    }
-
-    /// Makes a move; false when it cannot be made here.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn make(&mut self, step: Move) -> Result<bool, Fault> {
-        let stream = |connection: u8, stream: u8| StreamKey {
-            connection: ConnectionId(u64::from(connection)),
-            stream: u32::from(stream) * 2 + 1,
-        };
-        match step {
-            Move::Ask(connection, name) => {
-                let id = ConnectionId(u64::from(connection));
-                if self
-                    .model
-                    .connections
-                    .get(&id)
-                    .is_none_or(|peer| peer.next_stream > 3)
-                {
-                    return Ok(false);
-                }
-                let number = NAMES.get(usize::from(name)).copied().unwrap_or_default();
-                self.ask(id.0, number).map(|_| true)
-            }
-            Move::Reset(connection, at) | Move::LocalReset(connection, at) => {
-                let stream = stream(connection, at);
-                let open = self.model.waiting.contains_key(&stream)
-                    || self.model.answering.contains(&stream);
-                if !open {
-                    return Ok(false);
-                }
-                let cause = match step {
-                    Move::Reset(..) => CloseCause::Reset(8),
-                    _ => CloseCause::LocalReset(11),
-                };
-                self.close_stream(stream, cause).map(|()| true)
-            }
-            Move::Written(connection, at) => {
-                let stream = stream(connection, at);
-                if !self.model.answering.remove(&stream) {
-                    return Ok(false);
-                }
-                self.handle(Event::AnswerWritten { stream }).map(|()| true)
-            }
-            Move::Close(connection) => {
-                let connection = u64::from(connection);
-                if !self
-                    .model
-                    .connections
-                    .contains_key(&ConnectionId(connection))
-                {
-                    return Ok(false);
-                }
-                self.close(connection).map(|()| true)
-            }
-            Move::Reply(at) => self.reply(usize::from(at)),
-            Move::Fail(at) => self.fail(usize::from(at)),
-            Move::Timeout => self.pass(),
-            Move::Jostle => self.jostle().map(|()| true),
-            Move::Swap => self.swap().map(|()| true),
-            Move::Drain if self.drained => Ok(false),
-            Move::Drain => self.drain().map(|()| true),
-        }
-    }
-
-    /// Brings everything to its end: all answered, all closed, nothing left.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn end(&mut self) -> Result<(), Fault> {
-        for _ in 0..1000 {
-            if self.model.waiting.is_empty() || !(self.reply(0)? || self.pass()?) {
-                break;
-            }
-        }
-        if !self.model.waiting.is_empty() {
-            return Err("B5: a stream was never answered");
-        }
-        for connection in [0, 1, 9] {
-            self.close(connection)?;
-        }
-        for _ in 0..1000 {
-            if self.mesh.is_quiescent() || !(self.reply(0)? || self.pass()?) {
-                break;
-            }
-        }
-        if !self.mesh.is_quiescent() || !self.model.is_empty() {
-            return Err("C1: something is left when all is over");
-        }
-        Ok(())
-    }
-}
-
-/// Keeps an answer to the first name that has expired when the scope begins.
-fn keep(cache: &Cache, now: Now, settings: &Settings) {
-    let [number, _] = NAMES;
-    let question = plot::question(number);
-    let mut answer = Answer::empty(ResponseCode::NOERROR, None);
-    answer.security = Security::Insecure;
-    answer.ttl = 1;
-    answer.answer.push(Arc::new(Rrset {
-        owner: question.name.clone(),
-        record_type: RecordType::A,
-        class: Class::IN,
-        ttl: 1,
-        rdata: RdataList::new([&plot::rdata(number, 0)[..]]),
-        signatures: RdataList::default(),
-    }));
-    let key = QuestionKey {
-        question,
-        recursion_desired: true,
-        checking_disabled: false,
-        priming: false,
-        sub: false,
-        epoch: 0,
-    };
-    cache.store(now, settings, &key, &answer);
-}
-
-/// What the walk came to.
+/// What a walk came to.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
-    /// Interleavings that were run to their end.
-    pub interleavings: u64,
-    /// Events that were given to a mesh.
-    pub events: u64,
+    /// Situations that differ, over all levels.
+    pub states: u64,
+    /// For each number of moves: situations first met there, and interleavings of exactly so many moves.
+    pub levels: Vec<(u64, u64)>,
+    /// Moves that were made and checked.
+    pub moves: u64,
     /// The first sequence that broke something, and what.
-    pub violation: Option<(Vec<Move>, Fault)>,
+    pub violation: Option<(Path, Fault)>,
 }
 
-/// Runs every interleaving of up to `depth` events.
+impl Explored {
+    /// Interleavings of up to all moves.
+    #[must_use]
+    pub fn interleavings(&self) -> u64 {
+        self.levels.iter().map(|level| level.1).sum()
+    }
+}
+
+/// One situation: how it was first met, and what each possible move makes of it.
+#[derive(Debug, Default)]
+struct Situation {
+    path: Path,
+    next: Vec<u32>,
+}
+
+/// What one move made of a situation.
+type Step = Result<(Move, u128), (Path, Fault)>;
+
+/// Looks at every situation that up to `depth` moves lead to.
 #[must_use]
 pub fn explore(depth: usize, mutant: Option<Mutant>) -> Explored {
-    let alphabet = alphabet();
     let mut explored = Explored::default();
-    let mut path: Vec<usize> = vec![0];
-    while let Some(&last) = path.last() {
-        if last >= alphabet.len() {
-            path.pop();
-            if let Some(last) = path.last_mut() {
-                *last += 1;
-            }
-            continue;
+    let start = match Scope::new(mutant).map(|scope| scope.fingerprint()) {
+        Ok(start) => start,
+        Err(fault) => {
+            explored.violation = Some((Vec::new(), fault));
+            return explored;
         }
-        let moves: Vec<Move> = path
-            .iter()
-            .filter_map(|&at| alphabet.get(at).copied())
-            .collect();
-        let deeper = match follow(&moves, mutant, &mut explored) {
-            Ok(possible) => possible,
-            Err(fault) => {
-                explored.violation = Some((moves, fault));
-                return explored;
+    };
+    let mut known: HashMap<u128, u32> = HashMap::from([(start, 0)]);
+    let mut situations = vec![Situation::default()];
+    // How many interleavings lead to each situation in exactly so many moves.
+    let mut ways: HashMap<u32, u64> = HashMap::from([(0, 1)]);
+    let mut fresh = 0..1;
+    for _ in 0..depth {
+        let paths: Vec<Path> = slice(&situations, fresh.clone());
+        let stepped = on_all_cores(&paths, |path| steps(path, mutant));
+        let first = situations.len();
+        for (from, steps) in fresh.zip(stepped) {
+            for step in steps {
+                let (made, fingerprint) = match step {
+                    Ok(step) => step,
+                    Err(violation) => {
+                        explored.violation = Some(violation);
+                        return explored;
+                    }
+                };
+                explored.moves += 1;
+                let to = match known.entry(fingerprint) {
+                    Entry::Occupied(entry) => *entry.get(),
+                    Entry::Vacant(entry) => {
+                        let path = situations.get(from).map(|one| one.path.clone());
+                        let mut path = path.unwrap_or_default();
+                        path.push(made);
+                        let next = Vec::new();
+                        situations.push(Situation { path, next });
+                        *entry.insert((situations.len() - 1) as u32)
+                    }
+                };
+                if let Some(situation) = situations.get_mut(from) {
+                    situation.next.push(to);
+                }
             }
-        };
-        if deeper && path.len() < depth {
-            path.push(0);
-        } else if let Some(last) = path.last_mut() {
-            *last += 1;
+        }
+        fresh = first..situations.len();
+        ways = advance(&situations, &ways);
+        let interleavings = ways.values().sum();
+        explored.levels.push((fresh.len() as u64, interleavings));
+        let paths: Vec<Path> = slice(&situations, fresh.clone());
+        let ends = on_all_cores(&paths, |path| end(path, mutant));
+        if let Some((path, fault)) = ends.into_iter().flatten().next() {
+            explored.violation = Some((path, fault));
+            return explored;
         }
     }
+    explored.states = situations.len() as u64;
     explored
 }
 
-/// Runs one sequence from the start to its end; false when its last move cannot be made.
-fn follow(moves: &[Move], mutant: Option<Mutant>, explored: &mut Explored) -> Result<bool, Fault> {
-    let mut scope = Scope::new(mutant)?;
-    for &step in moves {
-        if !scope.make(step)? {
-            return Ok(false);
+fn slice(situations: &[Situation], range: std::ops::Range<usize>) -> Vec<Path> {
+    let some = situations.get(range).unwrap_or_default();
+    some.iter().map(|one| one.path.clone()).collect()
+}
+
+/// From how many interleavings lead where, one move further.
+fn advance(situations: &[Situation], ways: &HashMap<u32, u64>) -> HashMap<u32, u64> {
+    let mut further = HashMap::new();
+    for (&from, &count) in ways {
+        let next = situations.get(from as usize).map(|one| &one.next[..]);
+        for &to in next.unwrap_or_default() {
+            *further.entry(to).or_insert(0) += count;
         }
-        explored.events += 1;
     }
-    explored.interleavings += 1;
-    scope.end()?;
-    Ok(true)
+    further
+}
+
+/// Does the same with each path, on as many threads as there are cores; the results are in order.
+fn on_all_cores<T: Send>(paths: &[Path], work: impl Fn(&Path) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = paths.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = paths
+            .chunks(each)
+            .map(|part| scope.spawn(|| part.iter().map(&work).collect::<Vec<T>>()))
+            .collect();
+        let done = running.into_iter().map(|thread| thread.join());
+        done.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// Makes moves that were made and checked before.
+fn replay(path: &[Move], mutant: Option<Mutant>) -> Result<Scope, Fault> {
+    let mut scope = Scope::new(mutant)?;
+    scope.checked = false;
+    for &step in path {
+        scope.make(step)?;
+    }
+    scope.checked = true;
+    Ok(scope)
+}
+
+/// Every possible move from where a path leads.
+fn steps(path: &Path, mutant: Option<Mutant>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut scope = replay(path, mutant);
+    for step in alphabet() {
+        let made = scope.and_then(|mut scope| scope.make(step).map(|made| (made, scope)));
+        scope = match made {
+            Ok((false, scope)) => Ok(scope),
+            Ok((true, after)) => {
+                steps.push(Ok((step, after.fingerprint())));
+                replay(path, mutant)
+            }
+            Err(fault) => {
+                let mut path = path.clone();
+                path.push(step);
+                steps.push(Err((path, fault)));
+                return steps;
+            }
+        };
+    }
+    steps
+}
+
+/// Brings everything to its end from where a path leads; what is wrong then.
+fn end(path: &Path, mutant: Option<Mutant>) -> Option<(Path, Fault)> {
+    let ended = replay(path, mutant).and_then(|mut scope| scope.end());
+    ended.err().map(|fault| (path.clone(), fault))
+}
+
+/// Runs every sequence of up to `depth` moves from the start, and gives each in turn with its fingerprint and
+/// those of all that may follow it, in order.
+///
+/// # Errors
+/// The first sequence that broke something, and what.
+pub fn follow_all(
+    depth: usize,
+    see: &mut impl FnMut(&[Move], u128, Vec<u128>),
+) -> Result<(), (Path, Fault)> {
+    let mut left = vec![Path::new()];
+    while let Some(path) = left.pop() {
+        let broken = |fault| (path.clone(), fault);
+        let fingerprint = replay(&path, None).map_err(broken)?.fingerprint();
+        if let Some(violation) = end(&path, None) {
+            return Err(violation);
+        }
+        let mut following = Vec::new();
+        for step in steps(&path, None) {
+            let (step, fingerprint) = step?;
+            following.push(fingerprint);
+            if path.len() < depth {
+                let mut path = path.clone();
+                path.push(step);
+                left.push(path);
+            }
+        }
+        following.sort_unstable();
+        see(&path, fingerprint, following);
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use weir_resolver::action::{Action, Refusal};
 use weir_resolver::answer::{Origin, Shaped};
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StateId, StreamKey};
 use weir_resolver::mesh::Gauges;
+use weir_resolver::name::Name;
 use weir_resolver::settings::Settings;
 use weir_resolver::time::Instant;
 use weir_resolver::trace::{Change, StateChange};
@@ -58,10 +59,14 @@ pub struct Model {
     pub answering: BTreeSet<StreamKey>,
     /// Fetches that were sent, and neither reported nor cancelled.
     pub fetches: BTreeSet<FetchId>,
+    /// Zones whose keys are being looked at; under two settings at once, twice. A drain ends them untold.
+    pub probes: Vec<Name>,
     /// The stream whose query is being handled, if any.
     pub asking: Option<(StreamKey, Asked)>,
     /// Waiters that a trace says are attached.
     attached: BTreeMap<StreamKey, StateId>,
+    /// The most states with waiters, and the most orphans, that any settings so far allowed.
+    most: (usize, usize),
     /// Answers given in this step.
     pub answers_in_step: u32,
     /// Answers given in all.
@@ -130,7 +135,13 @@ impl Model {
                 .then_some(())
                 .ok_or("C5: a fetch was cancelled that was not open"),
             Action::Trace(change) => self.traced(change),
-            Action::Probed { .. } | Action::Yield => Ok(()),
+            Action::Probed { zone, .. } => {
+                let open = self.probes.iter().position(|probed| probed == zone);
+                let open = open.ok_or("B1: keys were told that nobody looks at")?;
+                self.probes.swap_remove(open);
+                Ok(())
+            }
+            Action::Yield => Ok(()),
         }
     }
 
@@ -218,6 +229,16 @@ impl Model {
             }
             self.waiting.insert(stream, asked);
         }
+        let states = settings.mesh.states_max as usize;
+        let orphans = (states / settings.limits.orphan_share as usize).max(1);
+        self.most = (self.most.0.max(states), self.most.1.max(orphans));
+        if gauges.forever > self.most.0.div_ceil(2) || gauges.forever + gauges.jostle > self.most.0
+        {
+            return Err("E3, F5: more states take room than may");
+        }
+        if gauges.orphans > self.most.1 {
+            return Err("E3: more states go on for nobody than may");
+        }
         if gauges.waiters != self.waiting.len() {
             return Err("B1, B3: not the streams wait that should");
         }
@@ -246,6 +267,7 @@ impl Model {
             && self.answering.is_empty()
             && self.connections.is_empty()
             && self.fetches.is_empty()
+            && self.probes.is_empty()
             && self.attached.is_empty()
     }
 }

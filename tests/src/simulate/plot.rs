@@ -66,7 +66,7 @@ pub const fn rdata(number: u8, epoch: u32) -> [u8; 4] {
 }
 
 /// The script of one question.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Plot {
     number: u8,
     stage: Stage,

@@ -130,6 +130,7 @@ impl World {
                 let by = self.now.after(Duration::from_millis(self.draw.below(3000)));
                 self.what = "drain";
                 self.handle(Event::Drain { by })?;
+                self.model.probes.clear();
             }
             if self.yielded && !self.draw.chance(self.swarm.yields_lost) {
                 self.what = "resume";
@@ -162,6 +163,11 @@ impl World {
                 let query = self.query(0, number, false, None);
                 self.handle(Event::Prefetch { query })
             }
+            Step::Probe => {
+                self.what = "probe";
+                let zone = plot::question(self.number()).name;
+                self.handle(Event::Probe { zone })
+            }
             Step::Nonsense => self.nonsense(),
         }
     }
@@ -170,6 +176,11 @@ impl World {
     fn handle(&mut self, event: Event) -> Result<(), Fault> {
         self.events += 1;
         let timed_out = matches!(event, Event::Timeout);
+        let probed = if let Event::Probe { zone } = &event {
+            Some((zone.clone(), self.mesh.counters().probes))
+        } else {
+            None
+        };
         let before = self.mesh.gauges();
         let now = Now {
             instant: self.now,
@@ -181,8 +192,13 @@ impl World {
         }
         self.model.answers_in_step = 0;
         self.mesh.handle(now, event);
+        if let Some((zone, begun)) = probed
+            && self.mesh.counters().probes > begun
+        {
+            self.model.probes.push(zone);
+        }
         while let Some(action) = self.mesh.poll_action() {
-            self.note(&action);
+            self.hash.note(&action);
             self.model.see(&action, &self.settings, &before)?;
             match action {
                 Action::Fetch(fetch) => {
@@ -193,8 +209,7 @@ impl World {
                 }
                 Action::Cancel(fetch) => self.network.cancel(&mut self.draw, fetch),
                 Action::Yield => self.yielded = true,
-                Action::Answer { .. } | Action::Refuse { .. } | Action::Trace(_) => {}
-                Action::Probed { .. } => {}
+                _ => {}
             }
         }
         if !timed_out
@@ -205,21 +220,6 @@ impl World {
         }
         self.mesh.check().map_err(|violation| violation.what)?;
         self.model.compare(&self.settings, &self.mesh.gauges())
-    }
-
-    fn note(&mut self, action: &Action) {
-        let (kind, value) = match action {
-            Action::Answer { stream, answer } => (
-                1,
-                u64::from(stream.stream) << 16 | u64::from(answer.rcode.0),
-            ),
-            Action::Refuse { stream, .. } => (2, u64::from(stream.stream)),
-            Action::Fetch(fetch) => (3, fetch.fetch.number()),
-            Action::Cancel(fetch) => (4, fetch.number()),
-            Action::Trace(change) => (5, change.state.number()),
-            Action::Yield | Action::Probed { .. } => (6, 0),
-        };
-        [kind, value].iter().for_each(|each| self.hash.add(*each));
     }
 
     fn number(&mut self) -> u8 {

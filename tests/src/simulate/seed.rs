@@ -2,6 +2,8 @@
 //!
 //! Owns `Draw`, a fast generator with no claim to secrecy. Never reads a clock or a device.
 
+use weir_resolver::action::Action;
+
 /// A stream of numbers from one seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Draw(u64);
@@ -48,6 +50,22 @@ impl Draw {
 pub struct TraceHash(u64);
 
 impl TraceHash {
+    /// Takes an action in.
+    pub fn note(&mut self, action: &Action) {
+        let (kind, value) = match action {
+            Action::Answer { stream, answer } => (
+                1,
+                u64::from(stream.stream) << 16 | u64::from(answer.rcode.0),
+            ),
+            Action::Refuse { stream, .. } => (2, u64::from(stream.stream)),
+            Action::Fetch(fetch) => (3, fetch.fetch.number()),
+            Action::Cancel(fetch) => (4, fetch.number()),
+            Action::Trace(change) => (5, change.state.number()),
+            Action::Yield | Action::Probed { .. } => (6, 0),
+        };
+        [kind, value].iter().for_each(|each| self.add(*each));
+    }
+
     /// Takes one more number in.
     pub const fn add(&mut self, value: u64) {
         self.0 = (self.0 ^ value)

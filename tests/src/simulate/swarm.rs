@@ -33,12 +33,14 @@ pub enum Step {
     Pressure,
     /// A cached answer is renewed.
     Prefetch,
+    /// The keys of a tracked trust anchor's zone are looked at (RFC 5011).
+    Probe,
     /// The driver sends something late, twice, or about nothing.
     Nonsense,
 }
 
 /// Every step with how often it happens beside the others.
-const STEPS: [(Step, u64); 10] = [
+const STEPS: [(Step, u64); 11] = [
     (Step::Ask, 40),
     (Step::Reset, 14),
     (Step::Written, 14),
@@ -48,6 +50,7 @@ const STEPS: [(Step, u64); 10] = [
     (Step::Replace, 2),
     (Step::Pressure, 1),
     (Step::Prefetch, 3),
+    (Step::Probe, 2),
     (Step::Nonsense, 3),
 ];
 

@@ -82,6 +82,8 @@ pub struct Counters {
     pub states_fenced: u64,
     /// States that went on as orphans.
     pub orphaned: u64,
+    /// Looks at the keys of tracked zones that were begun; each is told once.
+    pub probes: u64,
     /// Background work that was left because the mesh was full, short of memory, or drains.
     pub background_refused: u64,
 

@@ -14,6 +14,7 @@ use crate::mesh::mutant::Mutant;
 use crate::mesh::state::{FetchRecord, MeshState, Message};
 use crate::mesh::table::Table;
 use crate::mesh::waiter::WaiterKind;
+use crate::name::Name;
 use crate::program::Program;
 use crate::question::StateKind;
 use crate::trace::{Change, FetchEnd, StateChange, StateEnd};
@@ -54,13 +55,25 @@ impl<P: Program> Table<P> {
             }
         }
         if state.kind == StateKind::Probe {
-            self.actions.push_back(Action::Probed {
-                zone: state.key.question.name.clone(),
-                answer: Arc::clone(&answer),
-            });
+            self.tell_probed(&state.key.question.name, &answer);
         }
         self.tell_supers(&mut state, &answer);
         self.trace_ended(id, &state, end, rcode);
+    }
+
+    /// Tells whoever tracks a trust anchor what its zone's keys are.
+    fn tell_probed(&mut self, zone: &Name, answer: &Arc<Answer>) {
+        let times = if self.mutated(Mutant::ProbeUntold) {
+            0
+        } else {
+            1 + usize::from(self.mutated(Mutant::ProbeToldTwice))
+        };
+        for _ in 0..times {
+            self.actions.push_back(Action::Probed {
+                zone: zone.clone(),
+                answer: Arc::clone(answer),
+            });
+        }
     }
 
     /// Tells of a validation that is over.

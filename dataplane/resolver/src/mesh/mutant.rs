@@ -79,12 +79,20 @@ mutants! {
     WaitersUnbounded = "waiters-unbounded",
     /// E3: a state may need any number of others at once.
     SubsUnbounded = "subs-unbounded",
+    /// E3: states with waiters may take any room.
+    RoomUnbounded = "room-unbounded",
+    /// E3: any number of states may go on for nobody.
+    OrphansUnbounded = "orphans-unbounded",
+    /// D5: a state may run any number of times.
+    ActivationsUnbounded = "activations-unbounded",
     /// F1: an orphan is charged to nobody.
     OrphanIsFree = "orphan-is-free",
     /// F3: each new waiter makes its state young again (CVE-2026-42534).
     AgeIsRefreshed = "age-is-refreshed",
     /// F4: a sub-state gets a new budget (CVE-2026-50045).
     BudgetRenewed = "budget-renewed",
+    /// F5: no state ever has to make room: all run to their end.
+    ForeverUnbounded = "forever-unbounded",
     /// F5: the newest state makes room instead of the oldest.
     NewestIsJostled = "newest-is-jostled",
     /// F5: a state makes room whatever its age.
@@ -97,6 +105,10 @@ mutants! {
     SuperNotTold = "super-not-told",
     /// new clients join states of replaced settings.
     EpochIgnored = "epoch-ignored",
+    /// B1: keys that were looked at are told to nobody.
+    ProbeUntold = "probe-untold",
+    /// B1: keys that were looked at are told twice.
+    ProbeToldTwice = "probe-told-twice",
     /// M2: a state that nobody needs any more runs on unmarked.
     AbandonedRunsOn = "abandoned-runs-on",
 }

@@ -139,6 +139,7 @@ impl<P: Program> Table<P> {
     /// Whether a lane has room without anybody yielding.
     pub(crate) fn room_left(&self) -> bool {
         self.forever.len().saturating_add(self.jostle.len()) < self.settings.mesh.states_max
+            || self.mutated(Mutant::RoomUnbounded)
     }
 
     /// Makes room for one state in the lanes, if need be and if somebody can yield.
@@ -185,7 +186,8 @@ impl<P: Program> Table<P> {
     /// Puts a state into a lane: the one that runs to its end while that has room, else the other.
     pub(crate) fn enter_lane(&mut self, id: StateId) {
         let half = self.settings.mesh.states_max.div_ceil(2);
-        let (list, lane) = if self.forever.len() < half {
+        let unbounded = self.mutated(Mutant::ForeverUnbounded);
+        let (list, lane) = if self.forever.len() < half || unbounded {
             (&mut self.forever, Lane::Forever)
         } else {
             (&mut self.jostle, Lane::Jostle)
@@ -299,7 +301,7 @@ impl<P: Program> Table<P> {
             && in_credit
             && self.draining.is_none()
             && self.level != Level::Critical
-            && self.orphans.len() < orphans_max
+            && (self.orphans.len() < orphans_max || self.mutated(Mutant::OrphansUnbounded))
             && self.settings.mesh.on_stream_reset == OnStreamReset::FinishForCache
     }
 

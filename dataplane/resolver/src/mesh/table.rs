@@ -134,6 +134,8 @@ pub(crate) struct Table<P> {
     /// States in which an invariant did not hold in this step.
     pub(crate) fenced: Vec<StateId>,
     pub(crate) violation: Option<Violation>,
+    /// Violations at the last look, and whether the counts added up then.
+    looked: (u64, bool),
     /// Whether `Action::Yield` was given and not answered yet.
     pub(crate) yielded: bool,
     /// Waiters that this step may still settle.
@@ -200,6 +202,7 @@ impl<P> Table<P> {
             abandoned: Vec::new(),
             fenced: Vec::new(),
             violation: None,
+            looked: (0, true),
             yielded: false,
             settle_left: settings.limits.settle_per_step,
             work: 0,
@@ -381,6 +384,17 @@ impl<P> Table<P> {
             }),
             None => Ok(()),
         }
+    }
+
+    /// What was met since the last look; counts that have ceased to add up are one more.
+    pub(crate) fn look_over(&mut self) -> Option<Violation> {
+        let broken = self.counters.broken_equation(&self.gauges());
+        if let Some(invariant) = broken.filter(|_| self.looked.1) {
+            self.violate(invariant, "the counts do not add up", None);
+        }
+        let violations = self.counters.invariant_violations;
+        let before = core::mem::replace(&mut self.looked, (violations, broken.is_none()));
+        self.violation.filter(|_| violations > before.0)
     }
 
     /// When something must happen next, and why.

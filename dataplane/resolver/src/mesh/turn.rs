@@ -77,6 +77,7 @@ impl<P: Program> Table<P> {
 
     fn activate(&mut self, id: StateId) {
         let pressure = self.is_pressed();
+        let unbounded = self.mutated(Mutant::ActivationsUnbounded);
         let Some(state) = self.states.get_mut(id) else {
             return;
         };
@@ -86,7 +87,8 @@ impl<P: Program> Table<P> {
         };
         state.activations += 1;
         self.counters.activations += 1;
-        if state.activations > state.settings.limits.activations_per_state_max {
+        let most = state.settings.limits.activations_per_state_max;
+        if state.activations > most && !unbounded {
             self.give_up(id, "activations_per_state_max");
             return;
         }
@@ -413,6 +415,7 @@ impl<P: Program> Table<P> {
             background: Some(background),
         }) {
             self.enter_lane(id);
+            self.counters.probes += u64::from(kind == StateKind::Probe);
         }
     }
 
