@@ -141,8 +141,15 @@ impl<P: Program> Print<'_, P> {
         }
         self.number(NOTHING);
         for key in self.aspect.questions {
-            let stale = table.cache.stale(table.now, &table.settings, key);
-            self.number(u64::from(stale.is_some()));
+            // What is cached ages by whole seconds, so that the fraction of the one that runs counts too.
+            let cached = table.cache.stale(table.now, &table.settings, key);
+            let fraction = table.now.instant.nanoseconds() % 1_000_000_000;
+            self.number(
+                cached
+                    .as_ref()
+                    .map_or(NOTHING, |answer| u64::from(answer.ttl)),
+            );
+            self.number(cached.map_or(NOTHING, |_| fraction));
         }
     }
 
