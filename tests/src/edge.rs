@@ -15,6 +15,9 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use crate::bench::load::{ask, connect, trusting_client};
 use crate::bench::process::{SERVER_CORE, Server};
 
+/// A reply, and whom it is for.
+type Reply = (Vec<u8>, SocketAddr);
+
 /// A forwarder that answers every A question with 192.0.2.1, but is silent on names that begin `slow`, and keeps
 /// those that begin `held` until it is told to answer them.
 #[derive(Clone, Debug)]
@@ -23,7 +26,7 @@ pub struct Forwarder {
     pub address: SocketAddr,
     queries: Arc<AtomicU64>,
     socket: Arc<UdpSocket>,
-    held: Arc<Mutex<Vec<(Vec<u8>, SocketAddr)>>>,
+    held: Arc<Mutex<Vec<Reply>>>,
 }
 
 impl Forwarder {
@@ -67,7 +70,7 @@ impl Forwarder {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<(Vec<u8>, SocketAddr)>> {
+    fn held(&self) -> MutexGuard<'_, Vec<Reply>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,6 +5,7 @@
 //! memory grows by no more than the bound, the upstream sees no more than the attacker's own budget, and
 //! where abuse is plain the connection ends with ENHANCE_YOUR_CALM.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what was measured is for --nocapture")]
 
 use std::net::SocketAddr;
 use std::rc::Rc;
