@@ -1,6 +1,6 @@
 //! `replay [--full] [--list] PATH...`: plays scenario files and prints one line for each.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(fault) => {
-            eprintln!("replay: {fault:#}");
+            let _ignored = writeln!(io::stderr(), "replay: {fault:#}");
             ExitCode::FAILURE
         }
     }
