@@ -200,15 +200,18 @@ fn environment(resolver: &ValidatedResolver) -> Vec<EnvVar> {
          weir.resolver={}",
         resolver.namespace, resolver.name, resolver.name
     );
+    let value = |name: &str, value: String| EnvVar {
+        name: name.to_owned(),
+        value: Some(value),
+        ..EnvVar::default()
+    };
     vec![
         field("POD_NAME", "metadata.name"),
         field("POD_UID", "metadata.uid"),
         field("NODE_NAME", "spec.nodeName"),
-        EnvVar {
-            name: "OTEL_RESOURCE_ATTRIBUTES".to_owned(),
-            value: Some(attributes),
-            ..EnvVar::default()
-        },
+        value("OTEL_RESOURCE_ATTRIBUTES", attributes),
+        // Idle connections touch few pages of what is reserved for them: a huge page would be resident whole.
+        value("MIMALLOC_ALLOW_THP", "0".to_owned()),
     ]
 }
 
