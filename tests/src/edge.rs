@@ -2,6 +2,7 @@
 //!
 //! Owns what every test of the edge needs: attacks, storm, conformance. Never leaves 127.0.0.0/8.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::bench::load::{ask, connect, trusting_client};
 use crate::bench::process::{SERVER_CORE, Server};
+
+/// Ports looked at before there is none.
+const PORTS_TRIED: usize = 64;
 
 /// A reply, and whom it is for.
 type Reply = (Vec<u8>, SocketAddr);
@@ -328,14 +332,23 @@ pub async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<T
     socket.connect(address).await
 }
 
-/// A port of the loopback that was free a moment ago.
+/// A port of the loopback that was free a moment ago, and that nobody else in this process was given.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> io::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
+    // Tests run at once, and after many connections few ports are left to choose from: none is given twice.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    for _ in 0..PORTS_TRIED {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.insert(port) {
+            return Ok(port);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// A client that asks for one cached name every five milliseconds, over one connection.

@@ -103,7 +103,7 @@ fn every_interleaving_of_six_events_in_the_small_scope_ends_well() {
 #[test]
 fn situations_that_are_not_told_apart_go_on_alike() {
     let (mut count, mut known) = (0, HashMap::new());
-    let followed = follow_all(3, &mut |path, fingerprint, following| {
+    let followed = follow_all(2, &mut |path, fingerprint, following| {
         count += u64::from(!path.is_empty());
         let first = known
             .entry(fingerprint)
@@ -111,7 +111,7 @@ fn situations_that_are_not_told_apart_go_on_alike() {
         assert_eq!(first.1, following, "{path:?} and {:?}", first.0);
     });
     assert_eq!(followed, Ok(()));
-    let explored = explore(3, None);
+    let explored = explore(2, None);
     assert_eq!(explored.interleavings(), count);
     assert_eq!(explored.states, known.len() as u64);
     assert!(explored.states < count);
