@@ -116,6 +116,8 @@ impl Stage<'_> {
         };
         let mut config = serde_json::json!({
             "workers": workers,
+            // One address may hold three quarters of them.
+            "listeners": [{ "http2": { "maxConnections": 8192 } }],
             "resolution": {
                 "rootHints": { "servers": [{ "name": "ns.root-servers.test-root", "addresses": [ROOT] }] },
                 "localZones": [{ "name": "test", "type": "Transparent" }],
