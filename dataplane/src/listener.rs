@@ -51,7 +51,7 @@ pub struct ListenerState {
     pub tls: Option<ArcSwap<ServerConfig>>,
     /// Peers that send a PROXY protocol header.
     pub proxies: ArcSwap<Vec<weir_config::unit::cidr::Cidr>>,
-    /// Connections open, over all workers.
+    /// Connections open, over all workers, and whose they are.
     pub clients: Shares,
 }
 

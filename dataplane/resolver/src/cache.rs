@@ -5,6 +5,7 @@
 
 pub mod denial;
 mod entry;
+pub(crate) mod halves;
 mod hit;
 pub mod inside;
 pub mod keys;

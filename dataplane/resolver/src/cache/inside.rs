@@ -4,10 +4,10 @@
 //! answers the step), so that a thousand names below one are not a thousand queries for it. Bounded by count; the
 //! older half goes when the younger is full. Answers no client and proves nothing.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::cache::halves::{Cost, Halves};
 use crate::name::Name;
 use crate::time::Instant;
 
@@ -21,28 +21,16 @@ struct Entry {
     expires: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Halves {
-    young: BTreeMap<Name, Entry>,
-    old: BTreeMap<Name, Entry>,
-}
-
 /// The names, shared by every worker; class IN only.
-#[derive(Debug, Default)]
-pub struct InsideCache(Mutex<Halves>);
+#[derive(Debug)]
+pub struct InsideCache(Mutex<Halves<Entry>>);
 
 impl InsideCache {
     /// Whether `name` is known to lie inside `zone`, an ancestor of it.
     #[must_use]
     pub fn holds(&self, now: Instant, name: &Name, zone: &Name) -> bool {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut entry = halves.young.get(name).copied();
-        if entry.is_none()
-            && let Some(old) = halves.old.remove(name)
-        {
-            halves.insert(name.clone(), old);
-            entry = Some(old);
-        }
+        let entry = halves.get(name);
         entry.is_some_and(|entry| entry.zone_labels == zone.label_count() && entry.expires > now)
     }
 
@@ -58,19 +46,20 @@ impl InsideCache {
 
     /// Forgets `name`, and with `subtree` everything below it.
     pub fn forget(&self, name: &Name, subtree: bool) {
-        let stays = |each: &Name| each != name && !(subtree && each.is_within(name));
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.old.retain(|each, _| stays(each));
-        halves.young.retain(|each, _| stays(each));
+        halves.forget(name, subtree);
     }
 }
 
-impl Halves {
-    fn insert(&mut self, name: Name, entry: Entry) {
-        self.young.insert(name, entry);
-        if self.young.len() > HALF_MAX {
-            self.old = core::mem::take(&mut self.young);
-        }
+impl Default for InsideCache {
+    fn default() -> Self {
+        Self(Mutex::new(Halves::new(HALF_MAX)))
+    }
+}
+
+impl Cost for Entry {
+    fn cost(&self) -> usize {
+        1
     }
 }
 
@@ -114,6 +103,6 @@ mod tests {
             }
         }
         let halves = cache.0.lock().unwrap();
-        assert!(halves.young.len() + halves.old.len() <= 2 * HALF_MAX + 2);
+        assert!(halves.len() <= 2 * HALF_MAX + 2);
     }
 }

@@ -4,11 +4,11 @@
 //! it is not signed, or broken, or that no zone begins there. Bounded by octets; the older half goes when the
 //! younger is full. Never verifies: only `validate::chain` puts something in.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::answer::ExtendedError;
+use crate::cache::halves::{Cost, Halves};
 use crate::name::Name;
 use crate::time::Instant;
 
@@ -63,16 +63,9 @@ struct Entry {
     expires: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Halves {
-    young: BTreeMap<Name, Entry>,
-    young_octets: usize,
-    old: BTreeMap<Name, Entry>,
-}
-
 /// The verdicts, shared by every worker; class IN only.
-#[derive(Debug, Default)]
-pub struct KeyCache(Mutex<Halves>);
+#[derive(Debug)]
+pub struct KeyCache(Mutex<Halves<Entry>>);
 
 /// What an entry costs beside its keys, roughly.
 const ENTRY_OCTETS: usize = 160;
@@ -84,12 +77,7 @@ impl KeyCache {
     #[must_use]
     pub fn get(&self, now: Instant, epoch: u32, name: &Name) -> Option<ZoneStatus> {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !halves.young.contains_key(name)
-            && let Some(entry) = halves.old.remove(name)
-        {
-            halves.insert(name.clone(), entry);
-        }
-        let entry = halves.young.get(name)?;
+        let entry = halves.get(name)?;
         (entry.epoch == epoch && entry.expires > now).then(|| entry.status.clone())
     }
 
@@ -108,27 +96,19 @@ impl KeyCache {
     /// Forgets `name`, and with `subtree` everything below it.
     pub fn forget(&self, name: &Name, subtree: bool) {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stays = |each: &Name| each != name && !(subtree && each.is_within(name));
-        halves.old.retain(|each, _| stays(each));
-        halves.young.retain(|each, _| stays(each));
-        halves.young_octets = halves.young.values().map(Halves::cost).sum();
+        halves.forget(name, subtree);
     }
 }
 
-impl Halves {
-    fn cost(entry: &Entry) -> usize {
-        ENTRY_OCTETS + entry.status.octets()
+impl Default for KeyCache {
+    fn default() -> Self {
+        Self(Mutex::new(Halves::new(HALF_OCTETS)))
     }
+}
 
-    fn insert(&mut self, name: Name, entry: Entry) {
-        self.young_octets += Self::cost(&entry);
-        if let Some(before) = self.young.insert(name, entry) {
-            self.young_octets -= Self::cost(&before);
-        }
-        if self.young_octets > HALF_OCTETS {
-            self.old = core::mem::take(&mut self.young);
-            self.young_octets = 0;
-        }
+impl Cost for Entry {
+    fn cost(&self) -> usize {
+        ENTRY_OCTETS + self.status.octets()
     }
 }
 
@@ -177,7 +157,7 @@ mod tests {
         assert!(cache.get(at(0), 0, &name("unused")).is_none());
         let halves = cache.0.lock().unwrap();
         let most = 2 * HALF_OCTETS / ENTRY_OCTETS + 2;
-        assert!(halves.young.len() + halves.old.len() <= most);
+        assert!(halves.len() <= most);
     }
 
     #[test]
