@@ -1,96 +1,25 @@
 //! Answers fitted to one client.
 //!
-//! Owns what an answer looks like on the wire: header bits (RFC 4035, 3.2; RFC 6840, 5.7 and 5.8), which
-//! records a client is spared (RFC 4035, 3.2.1; RFC 8482), size, EDNS (RFC 6891, 8914, 8467). One writer serves
-//! answers of the mesh and hits of the cache, so that they cannot differ. Decides no answer.
+//! Owns what an answer looks like on the wire: header bits (RFC 4035, 3.2; RFC 6840, 5.7 and 5.8), how long each
+//! record may be kept, and freshness (RFC 8484, 5.1). One writer serves answers of the mesh and hits of the cache, so
+//! that they cannot differ. Decides no answer.
 
-use bytes::{BufMut, BytesMut};
+mod rules;
+mod view;
+mod writer;
+
+use bytes::BytesMut;
 
 use crate::answer::{Answer, ExtendedError, Origin, ResponseCode, Security, Shaped};
-use crate::question::{ClientEdns, Query};
-use crate::rdata::{Field, layout, soa_minimum};
-use crate::rrset::{Class, RdataList, RecordType, Rrset};
+use crate::question::Query;
+use crate::rdata::soa_minimum;
+use crate::rrset::{Class, RdataList, RecordType};
 use crate::settings::Settings;
-use crate::wire::compress::Compressor;
-use crate::wire::edns::{EXTENDED_ERROR_SIZE, OPT_SIZE, pad, write_opt};
-use crate::wire::flags::{self, QUESTION_AT, put_header};
+use crate::wire::encode::rules::Rules;
+use crate::wire::encode::writer::Writer;
+use crate::wire::flags;
 
-/// What of a query shapes its answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'a> {
-    pub(crate) id: u16,
-    /// QNAME as the client spelled it.
-    pub(crate) spelling: &'a [u8],
-    /// QNAME in lower case.
-    pub(crate) name: &'a [u8],
-    pub(crate) record_type: RecordType,
-    pub(crate) class: Class,
-    pub(crate) recursion_desired: bool,
-    pub(crate) checking_disabled: bool,
-    pub(crate) authentic_data: bool,
-    pub(crate) edns: Option<ClientEdns>,
-    pub(crate) size_limit: u16,
-}
-
-impl<'a> Head<'a> {
-    fn of(query: &'a Query) -> Self {
-        Self {
-            id: query.id,
-            spelling: &query.spelling,
-            name: query.question.name.as_wire(),
-            record_type: query.question.record_type,
-            class: query.question.class,
-            recursion_desired: query.recursion_desired,
-            checking_disabled: query.checking_disabled,
-            authentic_data: query.authentic_data,
-            edns: query.edns,
-            size_limit: query.size_limit,
-        }
-    }
-
-    fn dnssec_ok(&self) -> bool {
-        self.edns.is_some_and(|edns| edns.dnssec_ok)
-    }
-}
-
-/// One RRset, wherever its octets are kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RrsetView<'a> {
-    pub(crate) owner: &'a [u8],
-    pub(crate) record_type: RecordType,
-    pub(crate) class: Class,
-    pub(crate) ttl: u32,
-    /// Record data in packed form.
-    pub(crate) rdata: &'a [u8],
-    /// Signatures in packed form.
-    pub(crate) signatures: &'a [u8],
-}
-
-impl<'a> RrsetView<'a> {
-    pub(crate) fn of(set: &'a Rrset) -> Self {
-        Self {
-            owner: set.owner.as_wire(),
-            record_type: set.record_type,
-            class: set.class,
-            ttl: set.ttl,
-            rdata: set.rdata.as_packed(),
-            signatures: set.signatures.as_packed(),
-        }
-    }
-}
-
-/// What is answered, its sections as iterators.
-pub(crate) struct Body<I> {
-    pub(crate) rcode: ResponseCode,
-    pub(crate) authoritative: bool,
-    pub(crate) security: Security,
-    pub(crate) extended_error: Option<ExtendedError>,
-    /// Seconds for which the answer may be kept.
-    pub(crate) ttl: u32,
-    pub(crate) answer: I,
-    pub(crate) authority: I,
-    pub(crate) additional: I,
-}
+pub(crate) use view::{Body, Head, RrsetView};
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,228 +140,6 @@ where
     }
 }
 
-/// Which records this client gets.
-struct Rules {
-    record_type: RecordType,
-    dnssec_ok: bool,
-    authentic_data: bool,
-    signatures_in_answer: bool,
-    answer_max: usize,
-    /// Whether NS in the authority section and the additional section are spared.
-    minimal: bool,
-}
-
-impl Rules {
-    fn of<'a, I>(head: &Head<'_>, settings: &Settings, body: &Body<I>) -> Self
-    where
-        I: Iterator<Item = RrsetView<'a>> + Clone,
-    {
-        let dnssec_ok = head.dnssec_ok();
-        let is_any = head.record_type == RecordType::ANY;
-        let is_referral = || {
-            body.answer.clone().next().is_none()
-                && !body
-                    .authority
-                    .clone()
-                    .any(|set| set.record_type == RecordType::SOA)
-        };
-        // Who checks the proof of a wildcard gets all of the section that it stands in.
-        let has_proof = || {
-            let mut authority = body.authority.clone();
-            dnssec_ok
-                && body.answer.clone().next().is_some()
-                && authority.any(|set| is_denial(set.record_type))
-        };
-        Self {
-            record_type: head.record_type,
-            dnssec_ok,
-            authentic_data: dnssec_ok || head.authentic_data,
-            signatures_in_answer: dnssec_ok || is_any || head.record_type == RecordType::RRSIG,
-            answer_max: if is_any && settings.responses.minimal_any {
-                1
-            } else {
-                usize::MAX
-            },
-            minimal: settings.responses.minimal && !is_referral() && !has_proof(),
-        }
-    }
-
-    /// RFC 4035, 3.2.1: without DO, no authenticating records that were not asked for.
-    fn in_answer(&self, set: &RrsetView<'_>) -> bool {
-        let asked = self.record_type == set.record_type || self.record_type == RecordType::ANY;
-        let proof = is_denial(set.record_type);
-        (self.dnssec_ok || asked || !proof) && (self.signatures_in_answer || !set.rdata.is_empty())
-    }
-
-    fn in_authority(&self, set: &RrsetView<'_>) -> bool {
-        match set.record_type {
-            RecordType::NSEC | RecordType::NSEC3 | RecordType::DS | RecordType::DNSKEY => {
-                self.dnssec_ok
-            }
-            RecordType::NS => !self.minimal,
-            _ => self.dnssec_ok || !set.rdata.is_empty(),
-        }
-    }
-
-    fn in_additional(&self, set: &RrsetView<'_>) -> bool {
-        !self.minimal && (self.dnssec_ok || !set.rdata.is_empty())
-    }
-}
-
-const fn is_denial(record_type: RecordType) -> bool {
-    matches!(record_type, RecordType::NSEC | RecordType::NSEC3)
-}
-
-/// A message being written.
-struct Writer<'o, 'h> {
-    out: &'o mut BytesMut,
-    start: usize,
-    head: &'h Head<'h>,
-    settings: &'h Settings,
-    compressor: Option<Compressor>,
-    counts: [u16; 3],
-    /// Where records must end, so that OPT fits behind them.
-    records_end_max: usize,
-    truncated: bool,
-    full: bool,
-}
-
-impl<'o, 'h> Writer<'o, 'h> {
-    fn begin(
-        out: &'o mut BytesMut,
-        head: &'h Head<'h>,
-        settings: &'h Settings,
-        with_error: bool,
-    ) -> Self {
-        let start = out.len();
-        out.put_slice(&[0; QUESTION_AT]);
-        out.put_slice(head.spelling);
-        out.put_u16(head.record_type.0);
-        out.put_u16(head.class.0);
-        let mut opt = 0;
-        if let Some(edns) = head.edns {
-            opt += OPT_SIZE;
-            opt += if with_error { EXTENDED_ERROR_SIZE } else { 0 };
-            opt += if edns.padding { 4 } else { 0 };
-        }
-        Self {
-            out,
-            start,
-            head,
-            settings,
-            compressor: None,
-            counts: [0; 3],
-            records_end_max: start + usize::from(head.size_limit).saturating_sub(opt),
-            truncated: false,
-            full: false,
-        }
-    }
-
-    /// Writes one RRset into a section, whole or not at all.
-    fn set(&mut self, section: usize, set: &RrsetView<'_>, signatures: bool) {
-        if self.full {
-            self.truncated |= section < 2;
-            return;
-        }
-        let end = self.out.len();
-        let mark = self.compressor.as_ref().map(Compressor::mark);
-        let mut count = 0u16;
-        for rdata in RdataList::items(set.rdata) {
-            self.record(set, set.record_type, rdata);
-            count = count.saturating_add(1);
-        }
-        if signatures {
-            for rdata in RdataList::items(set.signatures) {
-                self.record(set, RecordType::RRSIG, rdata);
-                count = count.saturating_add(1);
-            }
-        }
-        let fits = self.out.len() <= self.records_end_max;
-        match self.counts.get_mut(section) {
-            Some(total) if fits => *total = total.saturating_add(count),
-            _ => {
-                self.out.truncate(end);
-                if let (Some(compressor), Some(mark)) = (&mut self.compressor, mark) {
-                    compressor.rewind(mark);
-                }
-                self.full = true;
-                // RFC 2181, 9: TC only when required data is missing.
-                self.truncated |= section < 2;
-            }
-        }
-    }
-
-    fn record(&mut self, set: &RrsetView<'_>, record_type: RecordType, rdata: &[u8]) {
-        self.name(set.owner);
-        self.out.put_u16(record_type.0);
-        self.out.put_u16(set.class.0);
-        self.out.put_u32(set.ttl);
-        let length_at = self.out.len();
-        self.out.put_u16(rdata.len() as u16);
-        let layout = layout(record_type);
-        if !layout.compress {
-            self.out.put_slice(rdata);
-            return;
-        }
-        let mut rest = rdata;
-        for field in layout.fields {
-            let length = field.length(rest).unwrap_or(rest.len());
-            let (part, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            if matches!(field, Field::Name) {
-                self.name(part);
-            } else {
-                self.out.put_slice(part);
-            }
-            rest = tail;
-        }
-        let length = (self.out.len() - length_at - 2) as u16;
-        if let Some(place) = self.out.get_mut(length_at..length_at + 2) {
-            place.copy_from_slice(&length.to_be_bytes());
-        }
-    }
-
-    /// Writes a name, compressed. Most are the question's.
-    fn name(&mut self, name: &[u8]) {
-        if name == self.head.name && name.len() > 1 {
-            self.out.put_u16(0xc000 | QUESTION_AT as u16);
-            return;
-        }
-        let compressor = self.compressor.get_or_insert_with(|| {
-            let pointers_max = self.settings.limits.compressed_names_max;
-            let mut compressor = Compressor::new(self.start, pointers_max);
-            compressor.note_question(self.head.name);
-            compressor
-        });
-        compressor.write(self.out, name);
-    }
-
-    /// Writes OPT and the header.
-    fn finish(self, mut bits: u16, rcode: ResponseCode, error: Option<ExtendedError>) {
-        let mut additional = self.counts.get(2).copied().unwrap_or(0);
-        if let Some(edns) = self.head.edns {
-            additional = additional.saturating_add(1);
-            let size = self.settings.resolution.udp_payload_size;
-            write_opt(self.out, edns, rcode, size, error);
-            let block = usize::from(self.settings.responses.padding_block_size);
-            if edns.padding && block > 0 {
-                pad(
-                    self.out,
-                    self.start,
-                    block,
-                    self.head.size_limit,
-                    error.is_some(),
-                );
-            }
-        }
-        if self.truncated {
-            bits |= flags::TC;
-        }
-        let [answer, authority, _] = self.counts;
-        let header = [self.head.id, bits, 1, answer, authority, additional];
-        put_header(self.out, self.start, header);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -441,7 +148,8 @@ mod tests {
 
     use super::*;
     use crate::name::Name;
-    use crate::question::Question;
+    use crate::question::{ClientEdns, Question};
+    use crate::rrset::Rrset;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
