@@ -1,108 +1,30 @@
 //! Zones that Weir answers itself.
 //!
-//! Owns the zones of the settings, the special-use names (RFC 6761, 6303, 7686, 7793, 8375, 9462, 9476), the
-//! names of class CH that ask for a server's identity, and what is answered for each. Never resolves.
+//! Owns the choice of the zone that a name lies in, among those of the settings and the special-use names (RFC 6761,
+//! 6303, 7686, 7793, 8375, 9462, 9476), and the aliases within them. Never resolves.
 
 mod builtin;
+mod identity;
 mod index;
+mod outcome;
+mod zone;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
+use crate::local::identity::Identity;
 use crate::local::index::SuffixIndex;
+use crate::local::zone::Zone;
 use crate::name::Name;
 use crate::question::Question;
-use crate::rdata::{soa_minimum, target};
-use crate::rrset::{Class, RdataList, RecordType, Rrset};
-use crate::settings::{LocalZone, LocalZoneKind, Settings};
+use crate::rdata::target;
+use crate::rrset::{Class, RecordType, Rrset};
+use crate::settings::{LocalZoneKind, Settings};
 
-/// The time to live of records that no zone gives, in seconds.
-const TTL: u32 = 3600;
+pub use outcome::LocalOutcome;
+
 /// Aliases followed within local zones.
 const ALIASES_MAX: usize = 8;
-
-/// What local zones say of a question.
-#[derive(Clone, Debug)]
-pub enum LocalOutcome {
-    /// Nothing: it is resolved.
-    Resolve,
-    /// This is the answer.
-    Answer(Answer),
-    /// The answer begins with these aliases; the rest is that of another name, which is resolved.
-    Follow {
-        /// The aliases.
-        answer: Answer,
-        /// Where they lead.
-        target: Name,
-    },
-    /// There is no DNS answer (`Refusal::Denied`).
-    Deny,
-}
-
-/// A zone with its records by name.
-#[derive(Debug)]
-struct Zone {
-    name: Name,
-    kind: LocalZoneKind,
-    records: BTreeMap<Name, Vec<Arc<Rrset>>>,
-}
-
-impl Zone {
-    fn new(zone: &LocalZone) -> Self {
-        let mut records: BTreeMap<Name, Vec<Arc<Rrset>>> = BTreeMap::new();
-        for set in &zone.records {
-            records
-                .entry(set.owner.clone())
-                .or_default()
-                .push(Arc::clone(set));
-        }
-        Self {
-            name: zone.name.clone(),
-            kind: zone.kind,
-            records,
-        }
-    }
-
-    fn at(&self, name: &Name) -> &[Arc<Rrset>] {
-        self.records
-            .get(name)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-    }
-
-    /// Whether the name exists: it has records, or names below it have (RFC 8020, 2).
-    fn has_name(&self, name: &Name) -> bool {
-        // In canonical order whatever lies below a name follows it at once (RFC 4034, 6.1).
-        self.records
-            .range(name..)
-            .next()
-            .is_some_and(|(first, _)| first.is_within(name))
-    }
-
-    /// The apex's SOA, as a denial carries it (RFC 2308, 3).
-    fn soa(&self) -> Option<Arc<Rrset>> {
-        let soa = self
-            .at(&self.name)
-            .iter()
-            .find(|set| set.record_type == RecordType::SOA)?;
-        let minimum = soa.rdata.iter().next().and_then(soa_minimum)?;
-        let mut soa = Rrset::clone(soa);
-        soa.ttl = soa.ttl.min(minimum);
-        Some(Arc::new(soa))
-    }
-
-    fn denial(&self, rcode: ResponseCode) -> LocalOutcome {
-        let authority: Vec<_> = self.soa().into_iter().collect();
-        LocalOutcome::Answer(Answer {
-            authoritative: true,
-            security: Security::Insecure,
-            ttl: authority.first().map_or(TTL, |soa| soa.ttl),
-            authority,
-            ..Answer::empty(rcode, None)
-        })
-    }
-}
 
 /// What owns a suffix of the name space.
 #[derive(Debug)]
@@ -117,8 +39,7 @@ enum Owner {
 pub struct LocalZones {
     owners: Vec<Owner>,
     index: SuffixIndex,
-    /// What is told of the server and of its version.
-    identities: [Option<String>; 2],
+    identity: Identity,
 }
 
 impl LocalZones {
@@ -131,10 +52,7 @@ impl LocalZones {
         let mut own = Self {
             owners: Vec::new(),
             index: SuffixIndex::default(),
-            identities: [
-                settings.responses.identity.clone(),
-                settings.responses.version.clone(),
-            ],
+            identity: Identity::new(settings),
         };
         let resolution = &settings.resolution;
         if resolution.builtin_local_zones {
@@ -165,7 +83,7 @@ impl LocalZones {
     fn zone(&self, name: &[u8]) -> Option<&Zone> {
         let at = self.index.longest(name)?;
         match self.owners.get(at as usize)? {
-            Owner::Zone(zone) if is_effective(zone) => Some(zone),
+            Owner::Zone(zone) if zone.is_effective() => Some(zone),
             _ => None,
         }
     }
@@ -189,10 +107,10 @@ impl LocalZones {
         match question.class {
             // What is local is of one class, which any class holds.
             Class::IN | Class::ANY => {}
-            Class::CH => return self.identity(question),
+            Class::CH => return self.identity.answer(question),
             _ => {
                 let error = Some(ExtendedError::NOT_SUPPORTED);
-                return LocalOutcome::Answer(Answer::empty(ResponseCode::REFUSED, error));
+                return LocalOutcome::bare(ResponseCode::REFUSED, error);
             }
         }
         let mut aliases = Vec::new();
@@ -211,7 +129,7 @@ impl LocalZones {
             aliases.push(set);
             name = target;
             if aliases.len() > ALIASES_MAX {
-                return LocalOutcome::Answer(Answer::empty(ResponseCode::SERVFAIL, None));
+                return LocalOutcome::bare(ResponseCode::SERVFAIL, None);
             }
         }
     }
@@ -225,166 +143,8 @@ impl LocalZones {
         let Some(zone) = self.zone(from.as_wire()) else {
             return LocalOutcome::Resolve;
         };
-        if let Some(always) = always(zone, name, record_type) {
-            return always;
-        }
-        let is_redirect = zone.kind == LocalZoneKind::Redirect;
-        let owner = if is_redirect { &zone.name } else { name };
-        let here = zone.at(owner);
-        let found: Vec<Arc<Rrset>> = match here.iter().find(|set| is_alias(set, record_type)) {
-            Some(alias) => vec![Arc::clone(alias)],
-            None => here
-                .iter()
-                .filter(|set| record_type == RecordType::ANY || set.record_type == record_type)
-                .cloned()
-                .collect(),
-        };
-        if found.is_empty() {
-            return without_records(zone, owner, record_type, !here.is_empty());
-        }
-        let renamed = found.into_iter().map(|set| {
-            if set.owner == *name {
-                return set;
-            }
-            let mut set = Rrset::clone(&set);
-            set.owner = name.clone();
-            Arc::new(set)
-        });
-        data(renamed.collect())
+        zone.answer(name, record_type)
     }
-
-    /// Class CH asks who the server is (RFC 4892); nothing is told unless the settings say what.
-    fn identity(&self, question: &Question) -> LocalOutcome {
-        let names: [[&[u8]; 2]; 2] = [
-            [b"\x02id\x06server\x00", b"\x08hostname\x04bind\x00"],
-            [b"\x07version\x06server\x00", b"\x07version\x04bind\x00"],
-        ];
-        let mut told = names.iter().zip(&self.identities);
-        let known = told.find(|(names, _)| names.contains(&question.name.as_wire()));
-        let is_text = matches!(question.record_type, RecordType::TXT | RecordType::ANY);
-        let Some(identity) = known.and_then(|(_, text)| text.as_deref()) else {
-            return LocalOutcome::Answer(Answer::empty(ResponseCode::REFUSED, None));
-        };
-        if !is_text {
-            return told_of(Vec::new());
-        }
-        let text = identity.as_bytes();
-        let text = text.get(..text.len().min(255)).unwrap_or_default();
-        let mut rdata = vec![text.len() as u8];
-        rdata.extend_from_slice(text);
-        told_of(vec![Arc::new(Rrset {
-            owner: question.name.clone(),
-            record_type: RecordType::TXT,
-            class: Class::CH,
-            ttl: 0,
-            rdata: RdataList::new([rdata.as_slice()]),
-            signatures: RdataList::default(),
-        })])
-    }
-}
-
-/// What the server says of itself; there is no zone that it were an authority for.
-fn told_of(sets: Vec<Arc<Rrset>>) -> LocalOutcome {
-    match data(sets) {
-        LocalOutcome::Answer(answer) => LocalOutcome::Answer(Answer {
-            authoritative: false,
-            ..answer
-        }),
-        other => other,
-    }
-}
-
-/// Whether a zone does anything at all: a transparent one only gives its records.
-fn is_effective(zone: &Zone) -> bool {
-    match zone.kind {
-        LocalZoneKind::AlwaysTransparent | LocalZoneKind::NoDefault => false,
-        LocalZoneKind::Transparent | LocalZoneKind::TypeTransparent => !zone.records.is_empty(),
-        _ => true,
-    }
-}
-
-/// An answer of the zone whatever its records are, for kinds that work so.
-fn always(zone: &Zone, name: &Name, record_type: RecordType) -> Option<LocalOutcome> {
-    let blocked = |rcode| {
-        LocalOutcome::Answer(Answer {
-            security: Security::Insecure,
-            ..Answer::empty(rcode, Some(ExtendedError::BLOCKED))
-        })
-    };
-    match zone.kind {
-        LocalZoneKind::AlwaysNxdomain => Some(zone.denial(ResponseCode::NXDOMAIN)),
-        LocalZoneKind::AlwaysNodata => Some(zone.denial(ResponseCode::NOERROR)),
-        LocalZoneKind::AlwaysRefuse => Some(blocked(ResponseCode::REFUSED)),
-        LocalZoneKind::InformDeny => Some(LocalOutcome::Deny),
-        LocalZoneKind::AlwaysNull => match record_type {
-            RecordType::A => Some(null(name, record_type, &[0; 4])),
-            RecordType::AAAA => Some(null(name, record_type, &[0; 16])),
-            _ => Some(zone.denial(ResponseCode::NOERROR)),
-        },
-        LocalZoneKind::BlockA if record_type == RecordType::A => {
-            Some(zone.denial(ResponseCode::NOERROR))
-        }
-        LocalZoneKind::BlockAaaa if record_type == RecordType::AAAA => {
-            Some(zone.denial(ResponseCode::NOERROR))
-        }
-        _ => None,
-    }
-}
-
-fn null(name: &Name, record_type: RecordType, address: &[u8]) -> LocalOutcome {
-    data(vec![Arc::new(Rrset {
-        owner: name.clone(),
-        record_type,
-        class: Class::IN,
-        ttl: TTL,
-        rdata: RdataList::new([address]),
-        signatures: RdataList::default(),
-    })])
-}
-
-/// What a zone says of a question for which it has no records; `here` tells of other types at the name.
-fn without_records(zone: &Zone, name: &Name, record_type: RecordType, here: bool) -> LocalOutcome {
-    match zone.kind {
-        LocalZoneKind::Static | LocalZoneKind::Redirect if here || zone.has_name(name) => {
-            zone.denial(ResponseCode::NOERROR)
-        }
-        LocalZoneKind::Static | LocalZoneKind::Redirect => zone.denial(ResponseCode::NXDOMAIN),
-        LocalZoneKind::Refuse => LocalOutcome::Answer(Answer::empty(
-            ResponseCode::REFUSED,
-            Some(ExtendedError::BLOCKED),
-        )),
-        LocalZoneKind::Deny => LocalOutcome::Deny,
-        // A DS of a name with records is the business of the zone above, if that is real.
-        LocalZoneKind::Transparent | LocalZoneKind::Inform
-            if here && record_type != RecordType::DS =>
-        {
-            zone.denial(ResponseCode::NOERROR)
-        }
-        LocalZoneKind::BlockAWithData if here || record_type == RecordType::A => {
-            zone.denial(ResponseCode::NOERROR)
-        }
-        LocalZoneKind::BlockAaaaWithData if here || record_type == RecordType::AAAA => {
-            zone.denial(ResponseCode::NOERROR)
-        }
-        _ => LocalOutcome::Resolve,
-    }
-}
-
-fn data(sets: Vec<Arc<Rrset>>) -> LocalOutcome {
-    LocalOutcome::Answer(Answer {
-        authoritative: true,
-        security: Security::Insecure,
-        ttl: sets.iter().map(|set| set.ttl).min().unwrap_or(0),
-        answer: sets,
-        ..Answer::empty(ResponseCode::NOERROR, None)
-    })
-}
-
-/// Whether a set is an alias that stands for all other types at its name.
-fn is_alias(set: &Rrset, record_type: RecordType) -> bool {
-    set.record_type == RecordType::CNAME
-        && record_type != RecordType::CNAME
-        && record_type != RecordType::ANY
 }
 
 /// The alias that an answer consists of, and where it leads.
@@ -427,7 +187,8 @@ fn join(mut aliases: Vec<Arc<Rrset>>, name: Name, outcome: LocalOutcome) -> Loca
 mod tests {
     use super::*;
     use crate::fetch::Transport;
-    use crate::settings::{Upstream, UpstreamZone};
+    use crate::rrset::RdataList;
+    use crate::settings::{LocalZone, Upstream, UpstreamZone};
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
