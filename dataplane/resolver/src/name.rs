@@ -180,6 +180,11 @@ impl Name {
         Some(Self::from_checked(wire.get(first + 1..)?))
     }
 
+    /// The name and all names above it, the root last.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> + use<> {
+        core::iter::successors(Some(self.clone()), Self::parent)
+    }
+
     /// The rightmost `count` labels; the whole name when it has no more than that.
     #[must_use]
     pub fn suffix(&self, count: usize) -> Self {

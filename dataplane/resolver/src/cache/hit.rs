@@ -159,3 +159,138 @@ fn write(
         renew,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Answer;
+    use crate::cache::Cache;
+    use crate::cache::sample::{
+        CD, RD, address, at, hit, key, message, name, nxdomain, positive, set,
+    };
+    use crate::name::NAME_MAX;
+    use crate::question::Query;
+    use crate::random::Random;
+    use crate::wire::{encode_answer, parse_query};
+
+    #[test]
+    fn renewal_is_asked_for_once_in_the_last_tenth() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let asked = key("a.example", RecordType::A);
+        cache.store(at(0), &settings, &asked, &positive("a.example", 100));
+        let renew = |now| {
+            hit(&cache, at(now), "a.example", RD, &settings)
+                .unwrap()
+                .renew
+        };
+        assert!(!renew(89) && renew(90) && !renew(91));
+        cache.store(at(91), &settings, &asked, &positive("a.example", 100));
+        assert!(!renew(92) && renew(182));
+    }
+
+    #[test]
+    fn the_fast_path_writes_what_the_slow_path_writes() {
+        let mut random = Random::from_seed([5, 6]);
+        let mut settings = Settings::default();
+        let mut hits = 0;
+        for round in 0..3000 {
+            settings.responses.minimal = random.below(2) == 0;
+            let cache = Cache::new(1 << 20, random.fork());
+            let owner = format!("w{round}.example");
+            let answer = random_answer(&mut random, &owner);
+            cache.store(at(10), &settings, &key(&owner, RecordType::A), &answer);
+            let bits = [RD, CD, 0x0120][random.below(3)];
+            let edns = [None, Some(false), Some(true)][random.below(3)];
+            let message = message(&name(&owner), RecordType::A, bits, edns);
+            let mut buffer = [0; NAME_MAX];
+            let view = parse_query(&message, &mut buffer).unwrap();
+            let limit = [u16::MAX, 512, 100][random.below(3)];
+            let query = view.to_query(None, limit);
+            let later = [10, 10, 15, 25][random.below(4)];
+            let mut out = BytesMut::from(&b"before"[..]);
+            let hit = cache.hit(at(later), &view, limit, &settings, &mut out);
+            let looked = match query.checking_disabled {
+                true => cache.answer(at(later), &query.question),
+                false => cache.verdict(at(later), &query.question),
+            };
+            let Some(hit) = hit else {
+                assert!(looked.is_none());
+                continue;
+            };
+            hits += 1;
+            let same = |answer: &Answer| {
+                let shaped = encode_answer(&query, answer, &settings, hit.origin);
+                assert_eq!(out[6..], shaped.message[..], "{query:?} {answer:?}");
+                assert_eq!(hit.max_age, shaped.max_age);
+                assert_eq!((hit.rcode, hit.security), (shaped.rcode, shaped.security));
+                assert_eq!(hit.extended_error, shaped.extended_error);
+            };
+            same(&looked.unwrap());
+            if later == 10 && settings.responses.minimal {
+                same(&answer);
+            }
+            decodes(&out[6..], &query, &answer);
+        }
+        assert!(hits > 2500, "{hits}");
+    }
+
+    /// An answer of up to three RRsets for `owner`, drawn from the generator.
+    fn random_answer(random: &mut Random, owner: &str) -> Answer {
+        let ttl = 20 + random.below(200) as u32;
+        let security = [Security::Insecure, Security::Secure][random.below(2)];
+        let rcode = ResponseCode::NOERROR;
+        match random.below(5) {
+            0 => Answer {
+                security,
+                ..nxdomain("example", security)
+            },
+            1 => Answer {
+                rcode,
+                ..nxdomain("example", security)
+            },
+            2 => Answer::empty(ResponseCode::SERVFAIL, Some(ExtendedError::OTHER)),
+            3 => {
+                let mut answer = positive("target.example", ttl);
+                let alias = b"\x06Target\x07exAmple\x00";
+                answer
+                    .answer
+                    .insert(0, set(owner, RecordType::CNAME, ttl + 7, &[alias]));
+                answer.authority = vec![set(
+                    "example",
+                    RecordType::NSEC,
+                    ttl,
+                    &[b"\x00\x00\x01\x40"],
+                )];
+                answer.additional = vec![address("n.example", 11)];
+                Answer { security, ..answer }
+            }
+            _ => {
+                let count = 1 + random.below(20) as u8;
+                let rdata: Vec<[u8; 4]> = (0..count).map(|last| [10, 0, 0, last]).collect();
+                let rdata: Vec<&[u8]> = rdata.iter().map(|each| &each[..]).collect();
+                let mut answer = positive(owner, ttl);
+                answer.answer = vec![set(owner, RecordType::A, ttl, &rdata)];
+                Answer { security, ..answer }
+            }
+        }
+    }
+
+    /// Whether hickory-proto reads the same out of a message.
+    fn decodes(octets: &[u8], query: &Query, answer: &Answer) {
+        let message = hickory_proto::op::Message::from_vec(octets).unwrap();
+        assert_eq!(message.id, query.id);
+        assert_eq!(u16::from(message.response_code), answer.rcode.0);
+        assert_eq!(message.edns.is_some(), query.edns.is_some());
+        if !message.truncation {
+            let data: usize = answer.answer.iter().map(|set| set.rdata.len()).sum();
+            let signatures = if query.dnssec_ok() {
+                answer.answer.len()
+            } else {
+                0
+            };
+            assert_eq!(message.answers.len(), data + signatures);
+        }
+        let edns = query.edns.unwrap_or_default();
+        assert!(edns.padding || octets.len() < 2000);
+    }
+}

@@ -349,3 +349,102 @@ fn insert(
     };
     shard.insert(&key, entry, times.dead_before);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::answer::Origin;
+    use crate::cache::Cache;
+    use crate::cache::sample::{CD, RD, at, hit, key, name, nxdomain, positive};
+
+    #[test]
+    fn unvalidated_data_is_for_those_who_check_themselves() {
+        let (cache, mut settings) = (Cache::default(), Settings::default());
+        let asked = key("a.example", RecordType::A);
+        let mut answer = positive("a.example", 60);
+        answer.security = Security::Unchecked;
+        cache.store(at(0), &settings, &asked, &answer);
+        assert_eq!(hit(&cache, at(0), "a.example", RD, &settings), None);
+        assert!(hit(&cache, at(0), "a.example", CD, &settings).is_some());
+        assert!(cache.verdict(at(0), &asked.question).is_none());
+        assert!(cache.answer(at(0), &asked.question).is_some());
+        settings.dnssec.mode = DnssecMode::Off;
+        assert!(hit(&cache, at(0), "a.example", RD, &settings).is_some());
+    }
+
+    #[test]
+    fn nxdomain_is_about_every_type_and_everything_below() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let asked = key("x.example", RecordType::TXT);
+        cache.store(
+            at(0),
+            &settings,
+            &asked,
+            &nxdomain("example", Security::Secure),
+        );
+        let found = hit(&cache, at(0), "x.example", RD, &settings).unwrap();
+        assert_eq!(
+            (found.rcode, found.origin),
+            (ResponseCode::NXDOMAIN, Origin::NegativeCache)
+        );
+        assert_eq!(found.max_age, Some(30));
+        let above = |text| cache.nxdomain_above(at(0), &name(text), Class::IN);
+        assert!(above("a.b.x.example").is_some());
+        assert!(above("x.example").is_none() && above("y.example").is_none());
+        let insecure = key("i.example", RecordType::A);
+        cache.store(
+            at(0),
+            &settings,
+            &insecure,
+            &nxdomain("example", Security::Insecure),
+        );
+        assert!(above("a.i.example").is_none(), "only proof counts");
+    }
+
+    #[test]
+    fn failures_pass_and_bogus_verdicts_spare_those_who_check_themselves() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let failure = Answer::empty(ResponseCode::SERVFAIL, Some(ExtendedError::NETWORK_ERROR));
+        cache.store(at(0), &settings, &key("f", RecordType::A), &failure);
+        assert!(hit(&cache, at(4), "f", RD, &settings).is_some());
+        assert!(hit(&cache, at(4), "f", CD, &settings).is_some());
+        assert!(hit(&cache, at(5), "f", RD, &settings).is_none());
+        let mut bogus = failure;
+        bogus.security = Security::Bogus;
+        cache.store(at(0), &settings, &key("b", RecordType::A), &bogus);
+        assert!(hit(&cache, at(59), "b", RD, &settings).is_some_and(|hit| hit.max_age.is_none()));
+        assert!(hit(&cache, at(4), "b", CD, &settings).is_none());
+    }
+
+    #[test]
+    fn stale_answers_follow_rfc_8767() {
+        let (cache, mut settings) = (Cache::default(), Settings::default());
+        let asked = key("a.example", RecordType::A);
+        cache.store(at(0), &settings, &asked, &positive("a.example", 60));
+        assert!(
+            cache.stale(at(59), &settings, &asked).is_none(),
+            "it is fresh"
+        );
+        let stale = cache.stale(at(60), &settings, &asked).unwrap();
+        assert_eq!((stale.ttl, stale.answer[0].ttl), (30, 30));
+        assert_eq!(stale.extended_error, Some(ExtendedError::STALE_ANSWER));
+        assert!(cache.stale(at(60 + 86_400), &settings, &asked).is_some());
+        assert!(cache.stale(at(61 + 86_400), &settings, &asked).is_none());
+        // Without a failure the client waits for the renewal.
+        assert!(hit(&cache, at(70), "a.example", RD, &settings).is_none());
+        let failure = Answer::empty(ResponseCode::SERVFAIL, None);
+        cache.store(at(70), &settings, &asked, &failure);
+        let found = hit(&cache, at(71), "a.example", RD, &settings).unwrap();
+        assert_eq!((found.origin, found.max_age), (Origin::Stale, Some(30)));
+        assert!(!found.renew, "it has just failed");
+        if let Some(stale) = &mut settings.cache.serve_stale {
+            stale.client_timeout = Duration::ZERO;
+        }
+        let found = hit(&cache, at(90), "a.example", RD, &settings).unwrap();
+        assert_eq!(found.origin, Origin::Stale);
+        settings.cache.serve_stale = None;
+        assert!(hit(&cache, at(90), "a.example", RD, &settings).is_none());
+    }
+}

@@ -211,3 +211,67 @@ fn read(name: &[u8], entry: &Entry, ttl: u32) -> Option<Rrset> {
         signatures: RdataList::from_packed(signatures.to_vec()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::cache::sample::{address, at, name, question, set};
+    use crate::settings::Settings;
+
+    #[test]
+    fn lower_ranks_give_way() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let store = |now, set: &Rrset, trust| {
+            cache.store_rrset(at(now), &settings.cache, set.clone(), trust)
+        };
+        let glue = set("n", RecordType::A, 600, &[&[9, 9, 9, 9]]);
+        store(0, &address("n", 60), Trust::AnswerAuthoritative);
+        let held = store(1, &glue, Trust::AdditionalNonAuthoritative);
+        assert_eq!((held.ttl, &held.rdata), (59, &address("n", 60).rdata));
+        let kept = |now| cache.rrset(at(now), &name("n"), RecordType::A, Class::IN);
+        assert_eq!(kept(1).unwrap().trust, Trust::AnswerAuthoritative);
+        assert_eq!(*store(60, &glue, Trust::AdditionalNonAuthoritative), *glue);
+        assert_eq!(kept(60).unwrap().rrset.rdata, glue.rdata);
+        // Glue is no answer to a question for it.
+        assert!(
+            cache
+                .answer(at(60), &question("n", RecordType::A))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn what_ends_with_the_answer_is_renewed_with_it() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let ns = |ttl, target: &'static [u8]| set("z", RecordType::NS, ttl, &[target]);
+        let renew = |now, ns: Arc<Rrset>, leeway| {
+            let (ns, trust) = (Arc::unwrap_or_clone(ns), Trust::AuthorityAuthoritative);
+            let held = cache.renew_rrset(at(now), &settings.cache, ns, trust, leeway);
+            held.ttl
+        };
+        assert_eq!(renew(0, ns(300, b"\x01a\x00"), 0), 300);
+        assert_eq!(renew(270, ns(3600, b"\x01b\x00"), 29), 30);
+        assert_eq!(renew(270, ns(3600, b"\x01b\x00"), 30), 3600);
+    }
+
+    #[test]
+    fn a_dname_without_a_life_lasts_a_moment() {
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let store = |now, record_type| {
+            let set = Arc::unwrap_or_clone(set("d", record_type, 0, &[b"\x01a\x00"]));
+            cache.store_rrset(at(now), &settings.cache, set, Trust::AnswerAuthoritative);
+        };
+        let held = |now, record_type| {
+            let found = cache.rrset(at(now), &name("d"), record_type, Class::IN);
+            found.map(|found| found.rrset.ttl)
+        };
+        store(10, RecordType::CNAME);
+        assert_eq!(held(10, RecordType::CNAME), None);
+        store(10, RecordType::DNAME);
+        // To be used does not prolong it.
+        store(11, RecordType::DNAME);
+        assert_eq!(held(11, RecordType::DNAME), Some(0));
+        assert_eq!(held(12, RecordType::DNAME), None);
+    }
+}

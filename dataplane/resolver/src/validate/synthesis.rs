@@ -195,7 +195,8 @@ fn closest_zone(question: &Question, context: &Context<'_>) -> Option<Name> {
     else {
         return None;
     };
-    core::iter::successors(Some(lowest), Name::parent)
+    lowest
+        .ancestors()
         .take_while(|zone| zone.is_within(&anchor))
         .find(|zone| context.cache.denials().knows(context.settings.epoch, zone))
 }
