@@ -237,3 +237,182 @@ pub fn avoid_sources(answer: &Answer, context: &Context<'_>) {
             .note_lame(context.now.instant, ttl, *server, zone, Lame::Unsigned);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{ResponseCode, Security};
+    use crate::rrset::RdataList;
+    use crate::settings::{NegativeTrustAnchor, TrustAnchor};
+    use crate::signing::{Signer, rrset};
+    use crate::validate::world::{A, ADDRESS, World, assert_bogus, name, negative, positive};
+
+    #[test]
+    fn an_unsigned_delegation_ends_validation() {
+        let mut world = World::new();
+        let cut = world
+            .example
+            .nsec("sub.example", "t.example", &[RecordType::NS]);
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![cut]),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_eq!(
+            (answer.security, answer.answer.len()),
+            (Security::Insecure, 1)
+        );
+        let nothing = negative(ResponseCode::NXDOMAIN, Vec::new());
+        let answer = world.check("x.sub.example", A, nothing);
+        assert_eq!(
+            (answer.security, answer.rcode),
+            (Security::Insecure, ResponseCode::NXDOMAIN)
+        );
+    }
+
+    #[test]
+    fn a_delegation_whose_ds_nobody_denies_is_bogus() {
+        let mut world = World::new();
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, Vec::new()),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_bogus(&answer, ExtendedError::NSEC_MISSING);
+        // The NSEC of the child's apex is no denial by the parent.
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let cut = world.example.nsec("sub.example", "t.example", apex);
+        world.cache.keys().forget(&Name::root(), true);
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![cut]),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_bogus(&answer, ExtendedError::DNSSEC_BOGUS);
+    }
+
+    #[test]
+    fn sha1_digests_do_not_count_beside_stronger_ones() {
+        for (ignore, security) in [(true, Security::Bogus), (false, Security::Secure)] {
+            let mut world = World::new();
+            world.settings.dnssec.ignore_sha1_digests = ignore;
+            let (mut wrong, weak) = (world.sub.ds(2), world.sub.ds(1));
+            wrong[10] ^= 1;
+            let ds = rrset("sub.example", RecordType::DS, &[&wrong, &weak]);
+            let ds = world.example.sign(ds);
+            world.set("sub.example", RecordType::DS, positive(vec![ds]));
+            let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+            let answer = world.check("www.sub.example", A, positive(vec![www]));
+            assert_eq!(answer.security, security, "{ignore}");
+        }
+    }
+
+    #[test]
+    fn unknown_algorithms_and_digests_make_a_zone_insecure() {
+        for (algorithm, digest, security) in [
+            (15, 2, Security::Secure),
+            (15, 4, Security::Secure),
+            (99, 2, Security::Insecure),
+            (15, 99, Security::Insecure),
+        ] {
+            let mut world = World::new();
+            let mut ds = world.sub.ds(if digest == 4 { 4 } else { 2 });
+            (ds[2], ds[3]) = (algorithm, digest);
+            let ds = world
+                .example
+                .sign(rrset("sub.example", RecordType::DS, &[&ds]));
+            world.set("sub.example", RecordType::DS, positive(vec![ds]));
+            let www = world.sub.sign(rrset("www.sub.example", A, ADDRESS));
+            let answer = world.check("www.sub.example", A, positive(vec![www]));
+            assert_eq!(answer.security, security, "{algorithm} {digest}");
+        }
+    }
+
+    #[test]
+    fn keys_must_be_zone_keys_and_not_revoked() {
+        for (flags, error) in [
+            (0x0001, ExtendedError::NO_ZONE_KEY_BIT_SET),
+            (0x0181, ExtendedError::DNSKEY_MISSING),
+        ] {
+            let mut world = World::new();
+            world.example.flags = flags;
+            world.publish();
+            let www = world.example.sign(rrset("www.example", A, ADDRESS));
+            let answer = world.check("www.example", A, positive(vec![www]));
+            assert_bogus(&answer, error);
+        }
+    }
+
+    #[test]
+    fn an_opt_out_span_hides_unsigned_delegations() {
+        let mut world = World::new();
+        let apex = &[RecordType::NS, RecordType::SOA];
+        let span = vec![
+            world.example.nsec3("example", 0, apex, 1),
+            world.example.nsec3("sub.example", 1, &[], 1),
+        ];
+        world.set(
+            "sub.example",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, span),
+        );
+        let www = Arc::new(rrset("www.sub.example", A, ADDRESS));
+        let answer = world.check("www.sub.example", A, positive(vec![www]));
+        assert_eq!(answer.security, Security::Insecure);
+    }
+
+    #[test]
+    fn negative_trust_anchors_and_missing_ones() {
+        let mut world = World::new();
+        world
+            .settings
+            .dnssec
+            .negative_trust_anchors
+            .push(NegativeTrustAnchor {
+                name: name("example"),
+                expires_at: None,
+            });
+        let www = Arc::new(rrset("www.example", A, ADDRESS));
+        let answer = world.check("www.example", A, positive(vec![www.clone()]));
+        assert_eq!(answer.security, Security::Insecure);
+        assert!(world.asked.is_empty());
+        world.settings.dnssec.trust_anchors.clear();
+        world.settings.dnssec.negative_trust_anchors.clear();
+        let answer = world.check("www.example", A, positive(vec![www]));
+        assert_eq!(answer.security, Security::Indeterminate);
+    }
+
+    #[test]
+    fn a_signer_above_the_nearest_anchor_has_no_say() {
+        let mut world = World::new();
+        let island = Signer::new("island.test");
+        world.settings.dnssec.trust_anchors = vec![TrustAnchor {
+            zone: name("island.test"),
+            ds: RdataList::default(),
+            dnskey: RdataList::new([&island.dnskey()[..]]),
+        }];
+        world.set(
+            "island.test",
+            RecordType::DNSKEY,
+            positive(vec![island.keys()]),
+        );
+        let inside = island.nsec("www.island.test", "island.test", &[A]);
+        world.set(
+            "www.island.test",
+            RecordType::DS,
+            negative(ResponseCode::NOERROR, vec![inside]),
+        );
+        let good = island.sign(rrset("www.island.test", A, ADDRESS));
+        let answer = world.check("www.island.test", A, positive(vec![good]));
+        assert_eq!(answer.security, Security::Secure);
+        let parent = Signer::new("test").sign(rrset("www.island.test", A, ADDRESS));
+        let answer = world.check("www.island.test", A, positive(vec![parent]));
+        assert_eq!(answer.security, Security::Bogus);
+    }
+}
