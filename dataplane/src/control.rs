@@ -1,5 +1,8 @@
-//! `Control`: what is live in this process, and the one way to change it. A document is checked
+//! `Control`: the one way to change what is live in this process. A document is checked
 //! whole before anything changes; then every worker goes by it, and what was live before is gone.
+
+mod fixed;
+mod live;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -21,50 +24,26 @@ use crate::admin::push::Apply;
 use crate::anchors::Anchors;
 use crate::certificate::{CertificateStore, ServingKey};
 use crate::clock::Clock;
+use crate::control::fixed::fixed_fields;
+use crate::control::live::Live;
 use crate::driver::{Command, ProbeSender};
 use crate::edge::Edge;
 use crate::listener::ListenerState;
 use crate::overrides::Overrides;
+use crate::proxy_protocol;
 use crate::settings;
 use crate::telemetry::metric::Metrics;
 use crate::telemetry::record::{ApplyRecord, LateRecorder, Record};
 use crate::telemetry::sample::TraceParent;
 
-/// Revisions and certificates that were pushed and are remembered, so that a file that lags behind
-/// a push does not bring back what the push replaced.
-const PUSHED_MAX: usize = 64;
-
-/// What is live.
-struct Live {
-    /// As it was read, without the overrides of the command line.
-    config: DataplaneConfig,
-    settings: Arc<Settings>,
-    pushed: Vec<String>,
-    /// The tracked trust anchors; none when they are fixed.
-    anchors: Option<Anchors>,
-}
-
 /// What is live, and the way to change it.
 pub struct Control {
     live: Mutex<Live>,
-    overrides: Overrides,
-    commands: Vec<mpsc::UnboundedSender<Command>>,
-    listeners: Vec<(Arc<ListenerState>, Option<Arc<CertificateStore>>)>,
-    traces: tokio::sync::watch::Sender<Option<weir_config::telemetry::Traces>>,
-    cache: Arc<Cache>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    folder: PathBuf,
-    probes: ProbeSender,
-    recorder: LateRecorder,
+    parts: Parts,
 }
 
-/// What a control is made of.
+/// What a control reaches.
 pub struct Parts {
-    /// What is live at the start.
-    pub config: DataplaneConfig,
-    /// The same, translated.
-    pub settings: Arc<Settings>,
     /// What the command line puts over every document.
     pub overrides: Overrides,
     /// The ways to the workers.
@@ -88,41 +67,12 @@ pub struct Parts {
 }
 
 impl Control {
-    /// Takes the reins.
+    /// Takes the reins of a process that starts with this document, translated to these settings.
     #[must_use]
-    pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
-            config,
-            settings,
-            overrides,
-            commands,
-            listeners,
-            traces,
-            cache,
-            clock,
-            metrics,
-            folder,
-            probes,
-            recorder,
-        } = parts;
-        let live = Mutex::new(Live {
-            config,
-            settings,
-            pushed: Vec::new(),
-            anchors: None,
-        });
+    pub fn new(config: DataplaneConfig, settings: Arc<Settings>, parts: Parts) -> Arc<Self> {
         let control = Arc::new(Self {
-            live,
-            overrides,
-            commands,
-            listeners,
-            traces,
-            cache,
-            clock,
-            metrics,
-            folder,
-            probes,
-            recorder,
+            live: Mutex::new(Live::new(config, settings)),
+            parts,
         });
         control.track();
         control
@@ -140,31 +90,18 @@ impl Control {
 
     /// The settings with the trust anchors in force in place of the configured ones.
     fn tracked(&self, live: &mut Live, mut fresh: Settings) -> Settings {
-        let config = self.overrides.over(live.config.clone());
+        let config = self.parts.overrides.over(live.config.clone());
+        let is_tracking = config.dnssec.track_trust_anchors && fresh.dnssec.mode != DnssecMode::Off;
         let configured = core::mem::take(&mut fresh.dnssec.trust_anchors);
-        if !config.dnssec.track_trust_anchors || fresh.dnssec.mode == DnssecMode::Off {
-            live.anchors = None;
-            fresh.dnssec.trust_anchors = configured;
-        } else {
-            let mut anchors = live
-                .anchors
-                .take()
-                .unwrap_or_else(|| Anchors::open(configured.clone(), &self.folder));
-            anchors.replace(configured);
-            fresh.dnssec.trust_anchors = anchors.in_force();
-            live.anchors = Some(anchors);
-        }
+        fresh.dnssec.trust_anchors = live.in_force(configured, is_tracking, &self.parts.folder);
         self.measure_anchors(live);
         fresh
     }
 
     fn measure_anchors(&self, live: &Live) {
-        let counts = live
-            .anchors
-            .as_ref()
-            .map(Anchors::counts)
-            .unwrap_or_default();
-        for (gauge, count) in self.metrics.trust_anchor_keys.iter().zip(counts) {
+        let counts = live.anchors.as_ref().map(Anchors::counts);
+        let counts = counts.unwrap_or_default();
+        for (gauge, count) in self.parts.metrics.trust_anchor_keys.iter().zip(counts) {
             gauge.store(count, Ordering::Relaxed);
         }
     }
@@ -172,14 +109,20 @@ impl Control {
     /// Makes settings live that differ in nothing but the trust anchors.
     fn go_by(&self, live: &mut Live, mut fresh: Settings) {
         fresh.epoch = live.settings.epoch.wrapping_add(1);
-        let fresh = Arc::new(fresh);
-        let traces = self.traces.borrow().clone();
-        for worker in &self.commands {
+        self.spread(live, Arc::new(fresh));
+    }
+
+    /// Has every worker and the caches go by these settings, which nothing can refuse any more.
+    fn spread(&self, live: &mut Live, fresh: Arc<Settings>) {
+        let traces = self.parts.traces.borrow().clone();
+        for worker in &self.parts.commands {
             // A worker that has ended needs no settings.
             let _ = worker.send(Command::Replace(Arc::clone(&fresh), traces.clone()));
         }
-        self.cache
-            .settings_changed(self.clock.now(), &live.settings, &fresh);
+        let now = self.parts.clock.now();
+        self.parts
+            .cache
+            .settings_changed(now, &live.settings, &fresh);
         live.settings = fresh;
     }
 
@@ -189,11 +132,11 @@ impl Control {
         let due = live
             .anchors
             .as_mut()
-            .map(|anchors| anchors.due(self.clock.now()));
+            .map(|anchors| anchors.due(self.parts.clock.now()));
         for zone in due.unwrap_or_default() {
-            if let Some(worker) = self.commands.first() {
+            if let Some(worker) = self.parts.commands.first() {
                 // A worker that has ended ends the process.
-                let _ = worker.send(Command::Probe(zone, self.probes.clone()));
+                let _ = worker.send(Command::Probe(zone, self.parts.probes.clone()));
             }
         }
     }
@@ -205,12 +148,13 @@ impl Control {
         let Some(anchors) = live.anchors.as_mut() else {
             return;
         };
-        let Some(observed) = anchors.observe(zone, answer, &settings, self.clock.now()) else {
+        let Some(observed) = anchors.observe(zone, answer, &settings, self.parts.clock.now())
+        else {
             return;
         };
         let counter = match observed.probed {
-            Probed::Verified | Probed::Deleted => &self.metrics.trust_anchor_probes[0],
-            Probed::Failed => &self.metrics.trust_anchor_probes[1],
+            Probed::Verified | Probed::Deleted => &self.parts.metrics.trust_anchor_probes[0],
+            Probed::Failed => &self.parts.metrics.trust_anchor_probes[1],
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if observed.anchors_changed {
@@ -229,8 +173,7 @@ impl Control {
         let mut live = self.lock();
         let revision = config.revision();
         let current = live.config.revision();
-        let behind = live.pushed.contains(&current) && live.pushed.contains(&revision);
-        if revision == current || behind {
+        if revision == current || live.is_past(&current, &revision) {
             return Ok(false);
         }
         let outcome = self.replace(&mut live, config);
@@ -240,20 +183,16 @@ impl Control {
 
     /// Takes a certificate from the files of a listener, unless a push has gone past it.
     pub fn take_certificate(&self, store: &CertificateStore, key: ServingKey) {
-        let pushed = self.lock();
+        let live = self.lock();
         let current = store.current();
         let fingerprint = key.fingerprint();
-        let behind = pushed
-            .pushed
-            .iter()
-            .any(|known| known == current.fingerprint())
-            && pushed.pushed.iter().any(|known| known == fingerprint);
-        if fingerprint == current.fingerprint() || behind {
+        if fingerprint == current.fingerprint() || live.is_past(current.fingerprint(), fingerprint)
+        {
             return;
         }
         tracing::info!(fingerprint, "certificate replaced from its files");
         store.replace(key);
-        drop(pushed);
+        drop(live);
         self.note_certificate();
     }
 
@@ -263,7 +202,8 @@ impl Control {
             .stores()
             .next()
             .map_or(0, |store| store.current().not_after());
-        self.metrics
+        self.parts
+            .metrics
             .certificate_not_after
             .store(first, Ordering::Relaxed);
     }
@@ -271,11 +211,12 @@ impl Control {
     /// The document that is live, overrides applied.
     #[must_use]
     pub fn effective(&self) -> DataplaneConfig {
-        self.overrides.over(self.lock().config.clone())
+        self.parts.overrides.over(self.lock().config.clone())
     }
 
     fn stores(&self) -> impl Iterator<Item = &Arc<CertificateStore>> {
-        self.listeners
+        self.parts
+            .listeners
             .iter()
             .filter_map(|(_, store)| store.as_ref())
     }
@@ -286,9 +227,9 @@ impl Control {
 
     fn count(&self, applied: bool) {
         let counter = if applied {
-            &self.metrics.config_applied
+            &self.parts.metrics.config_applied
         } else {
-            &self.metrics.config_rejected
+            &self.parts.metrics.config_rejected
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -299,30 +240,25 @@ impl Control {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let effective = self.overrides.over(config.clone());
-        let fixed = fixed_fields(&self.overrides.over(live.config.clone()), &effective);
+        let effective = self.parts.overrides.over(config.clone());
+        let fixed = fixed_fields(&self.parts.overrides.over(live.config.clone()), &effective);
         if !fixed.is_empty() {
             return Err(fixed);
         }
-        let workers = u16::try_from(self.commands.len()).unwrap_or(u16::MAX);
+        let workers = u16::try_from(self.parts.commands.len()).unwrap_or(u16::MAX);
         let epoch = live.settings.epoch.wrapping_add(1);
         let fresh = settings::translate(&effective, epoch, workers)?;
         live.config = config;
         let fresh = Arc::new(self.tracked(live, fresh));
         // Nothing can fail from here on.
-        for ((state, _), listener) in self.listeners.iter().zip(&effective.listeners) {
+        for ((state, _), listener) in self.parts.listeners.iter().zip(&effective.listeners) {
             state.edge.store(Arc::new(Edge::from(listener)));
-            state.proxies.store(Arc::new(proxies(listener)));
+            state
+                .proxies
+                .store(Arc::new(proxy_protocol::proxies(listener)));
         }
-        let traces = effective.telemetry.traces;
-        self.traces.send_replace(traces.clone());
-        for worker in &self.commands {
-            // A worker that has ended needs no settings.
-            let _ = worker.send(Command::Replace(Arc::clone(&fresh), traces.clone()));
-        }
-        self.cache
-            .settings_changed(self.clock.now(), &live.settings, &fresh);
-        live.settings = fresh;
+        self.parts.traces.send_replace(effective.telemetry.traces);
+        self.spread(live, fresh);
         Ok(())
     }
 
@@ -403,7 +339,7 @@ impl Apply for Control {
             return Err(problem(fault.to_owned()));
         }
         let name = Name::from_text(&flush.name).map_err(|fault| problem(fault.to_string()))?;
-        let entries = self.cache.flush(&name, flush.subtree);
+        let entries = self.parts.cache.flush(&name, flush.subtree);
         tracing::info!(%name, flush.subtree, entries, "cache flushed");
         Ok(Flushed { entries })
     }
@@ -416,23 +352,26 @@ impl Apply for Control {
                 Some((rejected.field.clone(), rejected.message.clone())),
             ),
         };
-        self.recorder.record(Record::Apply(Box::new(ApplyRecord {
-            parent,
-            started: self.clock.instant(started),
-            ended: self.clock.now().instant,
-            revision,
-            refused,
-        })));
+        self.parts
+            .recorder
+            .record(Record::Apply(Box::new(ApplyRecord {
+                parent,
+                started: self.parts.clock.instant(started),
+                ended: self.parts.clock.now().instant,
+                revision,
+                refused,
+            })));
     }
 
     fn state(&self) -> String {
         let live = self.lock();
-        let sum =
-            |read: fn(&crate::telemetry::metric::WorkerMetrics) -> u64| self.metrics.sum(read);
+        let sum = |read: fn(&crate::telemetry::metric::WorkerMetrics) -> u64| {
+            self.parts.metrics.sum(read)
+        };
         serde_json::json!({
             "live": self.applied(&live),
             "version": env!("CARGO_PKG_VERSION"),
-            "workers": self.commands.len(),
+            "workers": self.parts.commands.len(),
             "connections": sum(|worker| {
                 worker.connections_opened.get().wrapping_sub(worker.connections_closed.get())
             }),
@@ -444,71 +383,5 @@ impl Apply for Control {
             "config": live.config,
         })
         .to_string()
-    }
-}
-
-impl Live {
-    fn remember(&mut self, pushed: String) {
-        self.pushed.retain(|known| *known != pushed);
-        if self.pushed.len() >= PUSHED_MAX {
-            self.pushed.remove(0);
-        }
-        self.pushed.push(pushed);
-    }
-}
-
-/// The networks of a listener whose peers send a PROXY protocol header.
-#[must_use]
-pub fn proxies(listener: &weir_config::listener::Listener) -> Vec<weir_config::unit::cidr::Cidr> {
-    let protocol = listener.client_address.proxy_protocol.as_ref();
-    protocol
-        .map(|protocol| protocol.trusted_cidrs.clone())
-        .unwrap_or_default()
-}
-
-/// What a running process cannot change: sockets, threads, and who may push.
-fn fixed_fields(old: &DataplaneConfig, new: &DataplaneConfig) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut fixed = |same: bool, field: String| {
-        if !same {
-            let message = "changes only with a new process: restart it, or roll it out".to_owned();
-            problems.push(Problem { field, message });
-        }
-    };
-    fixed(old.workers == new.workers, "workers".to_owned());
-    fixed(old.admin == new.admin, "admin".to_owned());
-    fixed(old.metrics == new.metrics, "metrics.address".to_owned());
-    fixed(
-        old.listeners.len() == new.listeners.len(),
-        "listeners".to_owned(),
-    );
-    for (index, (old, new)) in old.listeners.iter().zip(&new.listeners).enumerate() {
-        let field = |name: &str| format!("listeners[{index}].{name}");
-        fixed(old.name == new.name, field("name"));
-        fixed(old.address == new.address, field("address"));
-        fixed(old.protocol == new.protocol, field("protocol"));
-        fixed(old.tls == new.tls, field("tls"));
-    }
-    problems
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fixed_fields_are_named() {
-        let read = |text: &str| DataplaneConfig::read(text).unwrap();
-        let old = read("{}");
-        let problems = fixed_fields(
-            &old,
-            &read("{workers: 3, listeners: [{address: '[::1]:1'}]}"),
-        );
-        let fields: Vec<&str> = problems
-            .iter()
-            .map(|problem| problem.field.as_str())
-            .collect();
-        assert_eq!(fields, ["workers", "listeners[0].address"]);
-        assert!(fixed_fields(&old, &read("cache: {size: 1Mi}")).is_empty());
     }
 }

@@ -5,12 +5,23 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use weir_config::listener::Listener;
+use weir_config::unit::cidr::Cidr;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest line of version 1, its end included.
 const LINE_MAX: usize = 107;
 /// The longest header of version 2 that is taken; longer ones carry nothing that is used here.
 const BLOCK_MAX: usize = 1024;
+
+/// The networks of a listener whose peers send the header.
+#[must_use]
+pub fn proxies(listener: &Listener) -> Vec<Cidr> {
+    let protocol = listener.client_address.proxy_protocol.as_ref();
+    protocol
+        .map(|protocol| protocol.trusted_cidrs.clone())
+        .unwrap_or_default()
+}
 
 /// Reads the header; none when the proxy speaks for itself (LOCAL, UNKNOWN).
 ///
