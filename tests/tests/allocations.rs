@@ -31,10 +31,10 @@ use weir_dataplane::route::Routes;
 use weir_dataplane::telemetry::metric::Metrics;
 use weir_dataplane::telemetry::record::Recorder;
 use weir_dataplane::telemetry::sample::{Decision, Sampler};
-use weir_resolver::answer::{Answer, ResponseCode, Security};
+use weir_resolver::answer::{Answer, Security};
 use weir_resolver::cache::Cache;
 use weir_resolver::name::Name;
-use weir_resolver::question::{Question, QuestionKey};
+use weir_resolver::question::Question;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_tests::bench::load::query;
@@ -62,33 +62,15 @@ fn worker() -> (Rc<WorkerContext>, Arc<ArcSwap<Edge>>) {
     let cache = Arc::new(Cache::new(8 << 20, [3, 4]));
     for number in 0..NAMES {
         let name = Name::from_text(&name(number)).unwrap();
-        let set = Rrset {
-            owner: name.clone(),
+        let rdata = RdataList::new([&[192, 0, 2, 1][..]]);
+        let set = Rrset::unsigned(name.clone(), RecordType::A, 86_000, rdata);
+        let answer = Answer::data(vec![set.into()], Security::Insecure);
+        let question = Question {
+            name,
             record_type: RecordType::A,
             class: Class::IN,
-            ttl: 86_000,
-            rdata: RdataList::new([&[192, 0, 2, 1][..]]),
-            signatures: RdataList::default(),
         };
-        let answer = Answer {
-            security: Security::Insecure,
-            answer: vec![set.into()],
-            ttl: 86_000,
-            ..Answer::empty(ResponseCode::NOERROR, None)
-        };
-        let key = QuestionKey {
-            question: Question {
-                name,
-                record_type: RecordType::A,
-                class: Class::IN,
-            },
-            recursion_desired: true,
-            checking_disabled: false,
-            priming: false,
-            sub: false,
-            epoch: 0,
-        };
-        cache.store(clock.now(), &settings, &key, &answer);
+        cache.store(clock.now(), &settings, &question, &answer);
     }
     let worker = WorkerContext::new(
         0,

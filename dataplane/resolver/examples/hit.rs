@@ -9,10 +9,10 @@ use std::io::{Write, stdout};
 use std::time::Instant as Clock;
 
 use bytes::BytesMut;
-use weir_resolver::answer::{Answer, ResponseCode, Security};
+use weir_resolver::answer::{Answer, Security};
 use weir_resolver::cache::Cache;
 use weir_resolver::name::{NAME_MAX, Name};
-use weir_resolver::question::{Question, QuestionKey};
+use weir_resolver::question::Question;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
@@ -25,33 +25,15 @@ const NAMES: [u32; 4] = [1000, 10_000, 100_000, 1_000_000];
 fn fill(cache: &Cache, settings: &Settings, count: u32) -> Result<(), Box<dyn Error>> {
     for number in 0..count {
         let name = Name::from_text(&format!("host{number:07}.example.com"))?;
-        let set = Rrset {
-            owner: name.clone(),
+        let rdata = RdataList::new([&number.to_be_bytes()[..]]);
+        let set = Rrset::unsigned(name.clone(), RecordType::A, 3600, rdata);
+        let answer = Answer::data(vec![set.into()], Security::Insecure);
+        let question = Question {
+            name,
             record_type: RecordType::A,
             class: Class::IN,
-            ttl: 3600,
-            rdata: RdataList::new([&number.to_be_bytes()[..]]),
-            signatures: RdataList::default(),
         };
-        let answer = Answer {
-            security: Security::Insecure,
-            answer: vec![set.into()],
-            ttl: 3600,
-            ..Answer::empty(ResponseCode::NOERROR, None)
-        };
-        let key = QuestionKey {
-            question: Question {
-                name,
-                record_type: RecordType::A,
-                class: Class::IN,
-            },
-            recursion_desired: true,
-            checking_disabled: false,
-            priming: false,
-            sub: false,
-            epoch: 0,
-        };
-        cache.store(Now::default(), settings, &key, &answer);
+        cache.store(Now::default(), settings, &question, &answer);
     }
     Ok(())
 }

@@ -123,6 +123,17 @@ impl Answer {
             sources: Vec::new(),
         }
     }
+
+    /// An answer of these RRsets, kept as long as the one that ends first; of none, NODATA.
+    #[must_use]
+    pub fn data(answer: Vec<Arc<Rrset>>, security: Security) -> Self {
+        Self {
+            security,
+            ttl: answer.iter().map(|set| set.ttl).min().unwrap_or(0),
+            answer,
+            ..Self::empty(ResponseCode::NOERROR, None)
+        }
+    }
 }
 
 /// Where an answer came from, for metrics and traces.

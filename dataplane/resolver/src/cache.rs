@@ -180,7 +180,7 @@ impl Cache {
     /// Failures stay for `failure_ttl`, bogus verdicts for `bogus_ttl` at most, everything else for `Answer::ttl` within the
     /// bounds of the settings; zero keeps nothing, but for serving stale. Authoritative answers are those of local
     /// zones and are not kept.
-    pub fn store(&self, now: Now, settings: &Settings, key: &QuestionKey, answer: &Answer) {
+    pub fn store(&self, now: Now, settings: &Settings, question: &Question, answer: &Answer) {
         if answer.authoritative {
             return;
         }
@@ -193,7 +193,6 @@ impl Cache {
                 self.put(times, &settings.cache, (set, None, answer.security));
             }
         }
-        let question = &key.question;
         let times = times(now, &settings.cache);
         self.store.with(question.name.as_wire(), |shard, hash| {
             message::keep(shard, hash, times, settings, (question, answer));
@@ -356,17 +355,17 @@ fn is_within(entry: &Entry, name: &Name) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::sample::{RD, at, hit, key, name, positive, question};
+    use crate::cache::sample::{RD, at, hit, name, positive, question};
     use crate::rrset::RdataList;
     use crate::settings::{LocalZone, LocalZoneKind};
 
     #[test]
     fn answers_age_and_expire() {
         let (cache, settings) = (Cache::default(), Settings::default());
-        let asked = key("a.example", RecordType::A);
+        let asked = question("a.example", RecordType::A);
         cache.store(at(100), &settings, &asked, &positive("a.example", 60));
         let left = |now| {
-            let answer = cache.answer(at(now), &asked.question)?;
+            let answer = cache.answer(at(now), &asked)?;
             assert_eq!(answer.ttl, answer.answer[0].ttl);
             Some(answer.ttl)
         };
@@ -393,10 +392,10 @@ mod tests {
         (settings.cache.ttl_min, settings.cache.ttl_max) = (10, 100);
         let cache = Cache::default();
         for (ttl, expected) in [(3, 10), (50, 50), (5000, 100)] {
-            let asked = key(&format!("t{ttl}"), RecordType::A);
+            let asked = question(&format!("t{ttl}"), RecordType::A);
             let answer = positive(&format!("t{ttl}"), ttl);
             cache.store(at(0), &settings, &asked, &answer);
-            let found = cache.answer(at(0), &asked.question).unwrap();
+            let found = cache.answer(at(0), &asked).unwrap();
             assert_eq!(found.ttl, expected);
         }
     }
@@ -405,7 +404,12 @@ mod tests {
     fn flushing_and_changed_settings_forget_what_they_must() {
         let (cache, old) = (Cache::default(), Settings::default());
         for text in ["a.example", "b.a.example", "example", "other"] {
-            cache.store(at(0), &old, &key(text, RecordType::A), &positive(text, 60));
+            cache.store(
+                at(0),
+                &old,
+                &question(text, RecordType::A),
+                &positive(text, 60),
+            );
         }
         let has = |text| {
             cache
@@ -439,7 +443,7 @@ mod tests {
             let owner = format!("host{number:07}.example.com");
             let mut answer = positive(&owner, 3600);
             Arc::make_mut(&mut answer.answer[0]).signatures = RdataList::default();
-            cache.store(at(0), &settings, &key(&owner, RecordType::A), &answer);
+            cache.store(at(0), &settings, &question(&owner, RecordType::A), &answer);
         }
         let usage = cache.usage();
         assert_eq!(usage.entries, count);

@@ -195,14 +195,8 @@ mod tests {
     }
 
     fn set(owner: &str, record_type: RecordType, rdata: &[u8]) -> Arc<Rrset> {
-        Arc::new(Rrset {
-            owner: name(owner),
-            record_type,
-            class: Class::IN,
-            ttl: 60,
-            rdata: RdataList::new([rdata]),
-            signatures: RdataList::default(),
-        })
+        let rdata = RdataList::new([rdata]);
+        Arc::new(Rrset::unsigned(name(owner), record_type, 60, rdata))
     }
 
     fn zones(list: Vec<(&str, LocalZoneKind, Vec<Arc<Rrset>>)>) -> LocalZones {

@@ -14,7 +14,7 @@ use crate::mesh::stage::Stage;
 use crate::name::Name;
 use crate::outcome::{Input, Outcome, Request};
 use crate::program::Program;
-use crate::question::{Question, QuestionKey, StateKind};
+use crate::question::{Question, StateKind};
 use crate::reporting;
 use crate::rrset::{Class, RecordType};
 use crate::settings::DnssecMode;
@@ -67,17 +67,9 @@ impl Resolution {
 
     /// Keeps what an answer was made of under its own question.
     fn keep(&self, context: &Context<'_>, answer: &Answer) {
-        let key = QuestionKey {
-            question: self.question.clone(),
-            recursion_desired: true,
-            checking_disabled: false,
-            priming: false,
-            sub: false,
-            epoch: context.settings.epoch,
-        };
         context
             .cache
-            .store(context.now, context.settings, &key, answer);
+            .store(context.now, context.settings, &self.question, answer);
     }
 
     /// Whether the client leaves such things to Weir. RFC 6147, 5.5: one that validates itself makes its own addresses.

@@ -169,6 +169,21 @@ pub struct Rrset {
     pub signatures: RdataList,
 }
 
+impl Rrset {
+    /// An RRset of class IN without signatures; `ttl` in seconds.
+    #[must_use]
+    pub fn unsigned(owner: Name, record_type: RecordType, ttl: u32, rdata: RdataList) -> Self {
+        Self {
+            owner,
+            record_type,
+            class: Class::IN,
+            ttl,
+            rdata,
+            signatures: RdataList::default(),
+        }
+    }
+}
+
 /// The places of the CNAMEs in `section` that a DNAME there stands for (RFC 6672, 3.1). They are never signed, so none
 /// may be kept or given without its DNAME.
 #[must_use]
@@ -209,14 +224,13 @@ mod tests {
     #[test]
     fn a_cname_below_a_dname_is_made_by_it() {
         let set = |owner: &str, record_type| {
-            Arc::new(Rrset {
-                owner: Name::from_text(owner).unwrap(),
+            let owner = Name::from_text(owner).unwrap();
+            Arc::new(Rrset::unsigned(
+                owner,
                 record_type,
-                class: Class::IN,
-                ttl: 60,
-                rdata: RdataList::default(),
-                signatures: RdataList::default(),
-            })
+                60,
+                RdataList::default(),
+            ))
         };
         let section = [
             set("y", RecordType::CNAME),

@@ -9,21 +9,15 @@ use hickory_proto::dnssec::{DigestType, PublicKey, SigningKey, TBS};
 
 use crate::name::Name;
 use crate::rdata;
-use crate::rrset::{Class, RdataList, RecordType, Rrset};
+use crate::rrset::{RdataList, RecordType, Rrset};
 
 /// The date around which signatures are made: 2026-11-24.
 pub(crate) const DATE: u64 = 1_795_500_000;
 
 /// An unsigned RRset.
 pub(crate) fn rrset(owner: &str, record_type: RecordType, rdata: &[&[u8]]) -> Rrset {
-    Rrset {
-        owner: Name::from_text(owner).unwrap(),
-        record_type,
-        class: Class::IN,
-        ttl: 3600,
-        rdata: RdataList::new(rdata.iter().copied()),
-        signatures: RdataList::default(),
-    }
+    let rdata = RdataList::new(rdata.iter().copied());
+    Rrset::unsigned(Name::from_text(owner).unwrap(), record_type, 3600, rdata)
 }
 
 /// A zone with one key that signs everything.

@@ -4,7 +4,7 @@ use hickory_proto::rr::Name as ProtoName;
 use hickory_proto::serialize::binary::BinEncodable;
 use hickory_proto::serialize::txt::Parser;
 use weir_resolver::name::Name;
-use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
+use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::TrustAnchor;
 
 /// The time to live of a record that gives none.
@@ -56,14 +56,10 @@ pub fn parse(text: &str, origin: &Name) -> Result<Rrset, RecordFault> {
     };
     let owner = encode(&|| record.name.to_bytes())?;
     let rdata = encode(&|| record.data.to_bytes())?;
-    Ok(Rrset {
-        owner: Name::from_wire(&owner).map_err(|fault| unreadable(fault.to_string()))?,
-        record_type: RecordType(record.record_type().into()),
-        class: Class(1),
-        ttl: record.ttl,
-        rdata: RdataList::new([rdata.as_slice()]),
-        signatures: RdataList::default(),
-    })
+    let owner = Name::from_wire(&owner).map_err(|fault| unreadable(fault.to_string()))?;
+    let record_type = RecordType(record.record_type().into());
+    let rdata = RdataList::new([rdata.as_slice()]);
+    Ok(Rrset::unsigned(owner, record_type, record.ttl, rdata))
 }
 
 /// Adds a record to the RRset that it belongs to.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use weir_resolver::action::Action;
-use weir_resolver::answer::{Answer, ResponseCode, Security};
+use weir_resolver::answer::{Answer, Security};
 use weir_resolver::cache::Cache;
 use weir_resolver::event::{CloseCause, Event};
 use weir_resolver::fetch::FetchFailure;
@@ -18,7 +18,7 @@ use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::{Aspect, Mesh, Mutant};
 use weir_resolver::question::{Query, Question, QuestionKey};
 use weir_resolver::random::Random;
-use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
+use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
@@ -455,16 +455,8 @@ const fn key(question: Question) -> QuestionKey {
 fn keep(cache: &Cache, now: Now, settings: &Settings) {
     let [number, _] = NAMES;
     let question = plot::question(number);
-    let mut answer = Answer::empty(ResponseCode::NOERROR, None);
-    answer.security = Security::Insecure;
-    answer.ttl = 1;
-    answer.answer.push(Arc::new(Rrset {
-        owner: question.name.clone(),
-        record_type: RecordType::A,
-        class: Class::IN,
-        ttl: 1,
-        rdata: RdataList::new([&plot::rdata(number, 0)[..]]),
-        signatures: RdataList::default(),
-    }));
-    cache.store(now, settings, &key(question), &answer);
+    let rdata = RdataList::new([&plot::rdata(number, 0)[..]]);
+    let set = Rrset::unsigned(question.name.clone(), RecordType::A, 1, rdata);
+    let answer = Answer::data(vec![Arc::new(set)], Security::Insecure);
+    cache.store(now, settings, &question, &answer);
 }

@@ -208,7 +208,7 @@ impl ZoneDenials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rrset::{Class, RdataList};
+    use crate::rrset::RdataList;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
@@ -219,14 +219,8 @@ mod tests {
     }
 
     fn rrset(owner: &str, record_type: RecordType, rdata: &[u8]) -> Arc<Rrset> {
-        Arc::new(Rrset {
-            owner: name(owner),
-            record_type,
-            class: Class::IN,
-            ttl: 60,
-            rdata: RdataList::new([rdata]),
-            signatures: RdataList::default(),
-        })
+        let rdata = RdataList::new([rdata]);
+        Arc::new(Rrset::unsigned(name(owner), record_type, 60, rdata))
     }
 
     const TTL: Duration = Duration::from_secs(60);

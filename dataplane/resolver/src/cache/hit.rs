@@ -166,7 +166,7 @@ mod tests {
     use crate::answer::Answer;
     use crate::cache::Cache;
     use crate::cache::sample::{
-        CD, RD, address, at, hit, key, message, name, nxdomain, positive, set,
+        CD, RD, address, at, hit, message, name, nxdomain, positive, question, set,
     };
     use crate::name::NAME_MAX;
     use crate::question::Query;
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn renewal_is_asked_for_once_in_the_last_tenth() {
         let (cache, settings) = (Cache::default(), Settings::default());
-        let asked = key("a.example", RecordType::A);
+        let asked = question("a.example", RecordType::A);
         cache.store(at(0), &settings, &asked, &positive("a.example", 100));
         let renew = |now| {
             hit(&cache, at(now), "a.example", RD, &settings)
@@ -198,7 +198,7 @@ mod tests {
             let cache = Cache::new(1 << 20, random.fork());
             let owner = format!("w{round}.example");
             let answer = random_answer(&mut random, &owner);
-            cache.store(at(10), &settings, &key(&owner, RecordType::A), &answer);
+            cache.store(at(10), &settings, &question(&owner, RecordType::A), &answer);
             let bits = [RD, CD, 0x0120][random.below(3)];
             let edns = [None, Some(false), Some(true)][random.below(3)];
             let message = message(&name(&owner), RecordType::A, bits, edns);

@@ -357,19 +357,19 @@ mod tests {
     use super::*;
     use crate::answer::Origin;
     use crate::cache::Cache;
-    use crate::cache::sample::{CD, RD, at, hit, key, name, nxdomain, positive};
+    use crate::cache::sample::{CD, RD, at, hit, key, name, nxdomain, positive, question};
 
     #[test]
     fn unvalidated_data_is_for_those_who_check_themselves() {
         let (cache, mut settings) = (Cache::default(), Settings::default());
-        let asked = key("a.example", RecordType::A);
+        let asked = question("a.example", RecordType::A);
         let mut answer = positive("a.example", 60);
         answer.security = Security::Unchecked;
         cache.store(at(0), &settings, &asked, &answer);
         assert_eq!(hit(&cache, at(0), "a.example", RD, &settings), None);
         assert!(hit(&cache, at(0), "a.example", CD, &settings).is_some());
-        assert!(cache.verdict(at(0), &asked.question).is_none());
-        assert!(cache.answer(at(0), &asked.question).is_some());
+        assert!(cache.verdict(at(0), &asked).is_none());
+        assert!(cache.answer(at(0), &asked).is_some());
         settings.dnssec.mode = DnssecMode::Off;
         assert!(hit(&cache, at(0), "a.example", RD, &settings).is_some());
     }
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn nxdomain_is_about_every_type_and_everything_below() {
         let (cache, settings) = (Cache::default(), Settings::default());
-        let asked = key("x.example", RecordType::TXT);
+        let asked = question("x.example", RecordType::TXT);
         cache.store(
             at(0),
             &settings,
@@ -393,7 +393,7 @@ mod tests {
         let above = |text| cache.nxdomain_above(at(0), &name(text), Class::IN);
         assert!(above("a.b.x.example").is_some());
         assert!(above("x.example").is_none() && above("y.example").is_none());
-        let insecure = key("i.example", RecordType::A);
+        let insecure = question("i.example", RecordType::A);
         cache.store(
             at(0),
             &settings,
@@ -407,13 +407,13 @@ mod tests {
     fn failures_pass_and_bogus_verdicts_spare_those_who_check_themselves() {
         let (cache, settings) = (Cache::default(), Settings::default());
         let failure = Answer::empty(ResponseCode::SERVFAIL, Some(ExtendedError::NETWORK_ERROR));
-        cache.store(at(0), &settings, &key("f", RecordType::A), &failure);
+        cache.store(at(0), &settings, &question("f", RecordType::A), &failure);
         assert!(hit(&cache, at(4), "f", RD, &settings).is_some());
         assert!(hit(&cache, at(4), "f", CD, &settings).is_some());
         assert!(hit(&cache, at(5), "f", RD, &settings).is_none());
         let mut bogus = failure;
         bogus.security = Security::Bogus;
-        cache.store(at(0), &settings, &key("b", RecordType::A), &bogus);
+        cache.store(at(0), &settings, &question("b", RecordType::A), &bogus);
         assert!(hit(&cache, at(59), "b", RD, &settings).is_some_and(|hit| hit.max_age.is_none()));
         assert!(hit(&cache, at(4), "b", CD, &settings).is_none());
     }
@@ -422,7 +422,12 @@ mod tests {
     fn stale_answers_follow_rfc_8767() {
         let (cache, mut settings) = (Cache::default(), Settings::default());
         let asked = key("a.example", RecordType::A);
-        cache.store(at(0), &settings, &asked, &positive("a.example", 60));
+        cache.store(
+            at(0),
+            &settings,
+            &asked.question,
+            &positive("a.example", 60),
+        );
         assert!(
             cache.stale(at(59), &settings, &asked).is_none(),
             "it is fresh"
@@ -435,7 +440,7 @@ mod tests {
         // Without a failure the client waits for the renewal.
         assert!(hit(&cache, at(70), "a.example", RD, &settings).is_none());
         let failure = Answer::empty(ResponseCode::SERVFAIL, None);
-        cache.store(at(70), &settings, &asked, &failure);
+        cache.store(at(70), &settings, &asked.question, &failure);
         let found = hit(&cache, at(71), "a.example", RD, &settings).unwrap();
         assert_eq!((found.origin, found.max_age), (Origin::Stale, Some(30)));
         assert!(!found.renew, "it has just failed");

@@ -66,12 +66,7 @@ pub(crate) fn address(owner: &str, ttl: u32) -> Arc<Rrset> {
 }
 
 pub(crate) fn positive(owner: &str, ttl: u32) -> Answer {
-    Answer {
-        security: Security::Insecure,
-        answer: vec![address(owner, ttl)],
-        ttl,
-        ..Answer::empty(ResponseCode::NOERROR, None)
-    }
+    Answer::data(vec![address(owner, ttl)], Security::Insecure)
 }
 
 pub(crate) fn nxdomain(zone: &str, security: Security) -> Answer {

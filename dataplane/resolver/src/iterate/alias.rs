@@ -201,14 +201,8 @@ mod tests {
     }
 
     fn alias(owner: &str, record_type: RecordType, target: &str) -> Rrset {
-        Rrset {
-            owner: name(owner),
-            record_type,
-            class: Class::IN,
-            ttl: 60,
-            rdata: RdataList::new([name(target).as_wire()]),
-            signatures: RdataList::default(),
-        }
+        let rdata = RdataList::new([name(target).as_wire()]);
+        Rrset::unsigned(name(owner), record_type, 60, rdata)
     }
 
     fn address(owner: &str) -> Rrset {

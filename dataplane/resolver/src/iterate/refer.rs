@@ -15,7 +15,7 @@ use crate::iterate::scrub;
 use crate::iterate::store::{Section, keep, keep_all};
 use crate::iterate::work::{Next, Open, Work};
 use crate::name::Name;
-use crate::question::{Question, QuestionKey};
+use crate::question::Question;
 use crate::rrset::{RecordType, Rrset};
 use crate::wire::Reply;
 
@@ -125,21 +125,14 @@ fn keep_denied_ds(work: &Work, context: &Context<'_>, cut: &Name, proofs: &[Arc<
     answer.authority = proofs.to_vec();
     let ttl = proofs.iter().map(|rrset| rrset.ttl).min().unwrap_or(0);
     answer.ttl = ttl.min(context.settings.cache.ttl_negative_max);
-    let key = QuestionKey {
-        question: Question {
-            name: cut.clone(),
-            record_type: RecordType::DS,
-            class: work.current.class,
-        },
-        recursion_desired: true,
-        checking_disabled: true,
-        priming: false,
-        sub: true,
-        epoch: context.settings.epoch,
+    let question = Question {
+        name: cut.clone(),
+        record_type: RecordType::DS,
+        class: work.current.class,
     };
     context
         .cache
-        .store(context.now, context.settings, &key, &answer);
+        .store(context.now, context.settings, &question, &answer);
 }
 
 /// The parent answered a DS question with the referral to the zone itself: its DS RRset is the answer,

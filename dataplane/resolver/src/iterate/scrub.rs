@@ -247,14 +247,8 @@ mod tests {
     }
 
     fn rrset(owner: &str, record_type: RecordType, items: &[&[u8]]) -> Rrset {
-        Rrset {
-            owner: name(owner),
-            record_type,
-            class: Class::IN,
-            ttl: 60,
-            rdata: RdataList::new(items.iter().copied()),
-            signatures: RdataList::default(),
-        }
+        let rdata = RdataList::new(items.iter().copied());
+        Rrset::unsigned(name(owner), record_type, 60, rdata)
     }
 
     #[test]

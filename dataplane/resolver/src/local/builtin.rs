@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::name::Name;
-use crate::rrset::{Class, RdataList, RecordType, Rrset};
+use crate::rrset::{RdataList, RecordType, Rrset};
 use crate::settings::{LocalZone, LocalZoneKind};
 
 /// RFC 6303, 3: the time to live and MINIMUM of these zones.
@@ -105,14 +105,8 @@ fn loopback() -> Option<[LocalZone; 3]> {
 }
 
 fn record(owner: &Name, record_type: RecordType, rdata: &[u8]) -> Arc<Rrset> {
-    Arc::new(Rrset {
-        owner: owner.clone(),
-        record_type,
-        class: Class::IN,
-        ttl: TTL,
-        rdata: RdataList::new([rdata]),
-        signatures: RdataList::default(),
-    })
+    let rdata = RdataList::new([rdata]);
+    Arc::new(Rrset::unsigned(owner.clone(), record_type, TTL, rdata))
 }
 
 #[cfg(test)]

@@ -50,13 +50,10 @@ impl Identity {
         let text = text.get(..text.len().min(STRING_MAX)).unwrap_or_default();
         let mut rdata = vec![text.len() as u8];
         rdata.extend_from_slice(text);
+        let (owner, rdata) = (question.name.clone(), RdataList::new([rdata.as_slice()]));
         without_authority(vec![Arc::new(Rrset {
-            owner: question.name.clone(),
-            record_type: RecordType::TXT,
             class: Class::CH,
-            ttl: 0,
-            rdata: RdataList::new([rdata.as_slice()]),
-            signatures: RdataList::default(),
+            ..Rrset::unsigned(owner, RecordType::TXT, 0, rdata)
         })])
     }
 }

@@ -31,10 +31,7 @@ impl LocalOutcome {
     pub(crate) fn data(sets: Vec<Arc<Rrset>>) -> Self {
         Self::Answer(Answer {
             authoritative: true,
-            security: Security::Insecure,
-            ttl: sets.iter().map(|set| set.ttl).min().unwrap_or(0),
-            answer: sets,
-            ..Answer::empty(ResponseCode::NOERROR, None)
+            ..Answer::data(sets, Security::Insecure)
         })
     }
 

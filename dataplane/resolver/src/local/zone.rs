@@ -9,7 +9,7 @@ use crate::answer::{Answer, ExtendedError, ResponseCode, Security};
 use crate::local::outcome::LocalOutcome;
 use crate::name::Name;
 use crate::rdata::soa_minimum;
-use crate::rrset::{Class, RdataList, RecordType, Rrset};
+use crate::rrset::{RdataList, RecordType, Rrset};
 use crate::settings::{LocalZone, LocalZoneKind};
 
 /// The time to live of records that no zone gives, in seconds.
@@ -148,14 +148,9 @@ fn always(zone: &Zone, name: &Name, record_type: RecordType) -> Option<LocalOutc
 
 /// The address that leads nowhere.
 fn null(name: &Name, record_type: RecordType, address: &[u8]) -> LocalOutcome {
-    LocalOutcome::data(vec![Arc::new(Rrset {
-        owner: name.clone(),
-        record_type,
-        class: Class::IN,
-        ttl: TTL,
-        rdata: RdataList::new([address]),
-        signatures: RdataList::default(),
-    })])
+    let rdata = RdataList::new([address]);
+    let set = Rrset::unsigned(name.clone(), record_type, TTL, rdata);
+    LocalOutcome::data(vec![Arc::new(set)])
 }
 
 /// What a zone says of a question for which it has no records; `here` tells of other types at the name.

@@ -30,7 +30,7 @@ impl<P: Program> Table<P> {
         let answer = Arc::new(answer);
         if end == StateEnd::Answered && state.program.may_be_kept() {
             self.cache
-                .store(self.now, &state.settings, &state.key, &answer);
+                .store(self.now, &state.settings, &state.key.question, &answer);
         }
         let mut waiters = core::mem::take(&mut state.waiters);
         self.trace_detached(id, &state, &waiters);

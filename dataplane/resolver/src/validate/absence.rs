@@ -124,11 +124,7 @@ mod tests {
     fn absence_needs_proof() {
         let mut world = World::new();
         let apex = &[RecordType::NS, RecordType::SOA];
-        let soa = world.example.sign(rrset(
-            "example",
-            RecordType::SOA,
-            &[b"\0\0aaaabbbbccccddddeeee"],
-        ));
+        let soa = world.soa(3600);
         let proof = vec![
             soa.clone(),
             world.example.nsec("example", "a.example", apex),

@@ -221,7 +221,7 @@ fn lacks(record: &NsecRecord, record_type: RecordType) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rrset::{Class, RdataList};
+    use crate::rrset::RdataList;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
@@ -242,14 +242,8 @@ mod tests {
         let records = records.iter().map(|(owner, next, types)| {
             let mut rdata = name(next).as_wire().to_vec();
             rdata.extend(bitmap(types));
-            let rrset = Rrset {
-                owner: name(owner),
-                record_type: RecordType::NSEC,
-                class: Class::IN,
-                ttl: 3600,
-                rdata: RdataList::new([&rdata[..]]),
-                signatures: RdataList::default(),
-            };
+            let rdata = RdataList::new([&rdata[..]]);
+            let rrset = Rrset::unsigned(name(owner), RecordType::NSEC, 3600, rdata);
             NsecRecord::new(&Arc::new(rrset)).unwrap()
         });
         NsecSet::new(name("example"), records.collect())

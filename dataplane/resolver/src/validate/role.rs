@@ -138,14 +138,8 @@ mod tests {
     }
 
     fn rrset(owner: &str, record_type: RecordType, rdata: &[u8]) -> Arc<Rrset> {
-        Arc::new(Rrset {
-            owner: name(owner),
-            record_type,
-            class: Class::IN,
-            ttl: 60,
-            rdata: RdataList::new([rdata]),
-            signatures: RdataList::default(),
-        })
+        let rdata = RdataList::new([rdata]);
+        Arc::new(Rrset::unsigned(name(owner), record_type, 60, rdata))
     }
 
     fn alias(owner: &str, record_type: RecordType, to: &str) -> Arc<Rrset> {

@@ -322,11 +322,7 @@ mod tests {
     fn validated_denials_answer_other_questions() {
         let mut world = World::new();
         let apex = &[RecordType::NS, RecordType::SOA];
-        let soa = world.example.sign(rrset(
-            "example",
-            RecordType::SOA,
-            &[b"\0\0aaaabbbbccccddddeeee"],
-        ));
+        let soa = world.soa(3600);
         let proof = vec![
             soa,
             world.example.nsec("example", "a.example", apex),
@@ -443,11 +439,7 @@ mod tests {
     #[test]
     fn denials_live_no_longer_than_their_zone_lets_them() {
         let mut world = World::new();
-        let minimum = 300u32.to_be_bytes();
-        let soa = [&b"\0\0aaaabbbbccccdddd"[..], &minimum].concat();
-        let soa = world
-            .example
-            .sign(rrset("example", RecordType::SOA, &[&soa]));
+        let soa = world.soa(300);
         let apex = &[RecordType::SOA];
         let proof = vec![
             soa,
@@ -465,11 +457,7 @@ mod tests {
         for (flags, hits) in [(0, true), (1, false)] {
             let mut world = World::new();
             let apex = &[RecordType::NS, RecordType::SOA];
-            let soa = world.example.sign(rrset(
-                "example",
-                RecordType::SOA,
-                &[b"\0\0aaaabbbbccccddddeeee"],
-            ));
+            let soa = world.soa(3600);
             let proof = vec![
                 soa,
                 world.example.nsec3("example", 0, apex, flags),

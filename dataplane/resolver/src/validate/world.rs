@@ -63,6 +63,43 @@ pub(crate) fn negative(rcode: ResponseCode, authority: Vec<Arc<Rrset>>) -> Answe
     answer
 }
 
+/// What a step works with beside its world.
+struct Desk {
+    infra: Infra,
+    random: Random,
+    budget: Budget,
+    requests: Vec<Request>,
+}
+
+impl Desk {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            infra: Infra::default(),
+            random: Random::from_seed([7, 7]),
+            budget: Budget::new(settings),
+            requests: Vec::new(),
+        }
+    }
+
+    fn context<'a>(&'a mut self, world: &'a World) -> Context<'a> {
+        Context {
+            now: Now {
+                instant: Instant::ORIGIN,
+                unix: UnixTime(DATE),
+            },
+            settings: &world.settings,
+            cache: &world.cache,
+            infra: &self.infra,
+            random: &mut self.random,
+            budget: &mut self.budget,
+            depth: 0,
+            pressure: false,
+            skip_cache: false,
+            requests: &mut self.requests,
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let (root, example, sub) = (
@@ -120,30 +157,19 @@ impl World {
         self.answers.insert(ask(owner, record_type), answer);
     }
 
+    /// The signed SOA RRset of `example`, whose negative answers are kept for `minimum` seconds.
+    pub(crate) fn soa(&self, minimum: u32) -> Arc<Rrset> {
+        let rdata = [&b"\0\0aaaabbbbccccdddd"[..], &minimum.to_be_bytes()].concat();
+        self.example
+            .sign(rrset("example", RecordType::SOA, &[&rdata]))
+    }
+
     /// Validates as the mesh would, answering needs from `answers`.
     pub(crate) fn validate(&mut self, question: &Question, answer: Answer) -> Answer {
         let mut validation = Validation::new(question.clone(), answer);
-        let mut budget = Budget::new(&self.settings);
-        let mut random = Random::from_seed([7, 7]);
-        let infra = Infra::default();
+        let mut desk = Desk::new(&self.settings);
         let mut needed: Option<Question> = None;
         for _ in 0..100 {
-            let mut requests = Vec::new();
-            let mut context = Context {
-                now: Now {
-                    instant: Instant::ORIGIN,
-                    unix: UnixTime(DATE),
-                },
-                settings: &self.settings,
-                cache: &self.cache,
-                infra: &infra,
-                random: &mut random,
-                budget: &mut budget,
-                depth: 0,
-                pressure: false,
-                skip_cache: false,
-                requests: &mut requests,
-            };
             let given = needed.as_ref().and_then(|each| self.answers.get(each));
             let given = given.cloned().map(Arc::new);
             let input = match (&needed, &given) {
@@ -151,8 +177,9 @@ impl World {
                 (Some(question), Some(answer)) => Input::Answered { question, answer },
                 (Some(question), None) => Input::NeedRefused { question },
             };
-            match validation.step(&mut context, input) {
+            match validation.step(&mut desk.context(self), input) {
                 Verdict::Wait => {
+                    let requests = core::mem::take(&mut desk.requests);
                     assert_eq!(requests.len(), 1, "waits for one question at a time");
                     let Request::Need { question, .. } = &requests[0] else {
                         panic!("asks for something else: {requests:?}");
@@ -161,7 +188,7 @@ impl World {
                     needed = Some(question.clone());
                 }
                 Verdict::Done(answer) | Verdict::Retry { otherwise: answer } => {
-                    let left = budget.validation_left().0;
+                    let left = desk.budget.validation_left().0;
                     self.signatures = self.settings.dnssec.signatures_per_query - left;
                     return answer;
                 }
@@ -178,22 +205,8 @@ impl World {
     }
 
     pub(crate) fn synthesised(&self, owner: &str, record_type: RecordType) -> Option<Synthesised> {
-        let mut context = Context {
-            now: Now {
-                instant: Instant::ORIGIN,
-                unix: UnixTime(DATE),
-            },
-            settings: &self.settings,
-            cache: &self.cache,
-            infra: &Infra::default(),
-            random: &mut Random::from_seed([7, 7]),
-            budget: &mut Budget::new(&self.settings),
-            depth: 0,
-            pressure: false,
-            skip_cache: false,
-            requests: &mut Vec::new(),
-        };
-        synthesis::answer(&ask(owner, record_type), &mut context)
+        let mut desk = Desk::new(&self.settings);
+        synthesis::answer(&ask(owner, record_type), &mut desk.context(self))
     }
 
     pub(crate) fn check(&mut self, owner: &str, record_type: RecordType, answer: Answer) -> Answer {

@@ -15,9 +15,9 @@ use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
-use weir_resolver::question::{Query, QuestionKey};
+use weir_resolver::question::Query;
 use weir_resolver::random::Random;
-use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
+use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
@@ -119,27 +119,12 @@ impl Bench {
 
     /// Puts an answer with one address into the cache that expires in a second, and lets it expire.
     pub(crate) fn keep_and_expire(&mut self, name: &str) {
-        let key = QuestionKey {
-            question: question(name),
-            recursion_desired: true,
-            checking_disabled: false,
-            priming: false,
-            sub: false,
-            epoch: 0,
-        };
-        let mut answer = Answer::empty(ResponseCode::NOERROR, None);
-        answer.security = Security::Insecure;
-        answer.ttl = 1;
-        answer.answer.push(Arc::new(Rrset {
-            owner: key.question.name.clone(),
-            record_type: RecordType::A,
-            class: Class::IN,
-            ttl: 1,
-            rdata: RdataList::new([&[192, 0, 2, 1][..]]),
-            signatures: RdataList::default(),
-        }));
+        let question = question(name);
+        let rdata = RdataList::new([&[192, 0, 2, 1][..]]);
+        let set = Rrset::unsigned(question.name.clone(), RecordType::A, 1, rdata);
+        let answer = Answer::data(vec![Arc::new(set)], Security::Insecure);
         let settings = Arc::clone(self.mesh.settings());
-        self.cache.store(self.now, &settings, &key, &answer);
+        self.cache.store(self.now, &settings, &question, &answer);
         self.later(5000);
     }
 

@@ -8,7 +8,7 @@ use weir_resolver::event::Event;
 use weir_resolver::key::{ConnectionId, StreamKey};
 use weir_resolver::name::Name;
 use weir_resolver::question::Query;
-use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
+use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::{AccessAction, AccessRule, LocalZone, LocalZoneKind, Prefix};
 
 use crate::bench::Bench;
@@ -72,14 +72,8 @@ fn o8_who_may_not_ask_is_told_so() {
 #[test]
 fn local_zones_are_asked_before_anything_else() {
     let set = |owner: &str, record_type, rdata: &[u8]| {
-        Arc::new(Rrset {
-            owner: Name::from_text(owner).unwrap(),
-            record_type,
-            class: Class::IN,
-            ttl: 60,
-            rdata: RdataList::new([rdata]),
-            signatures: RdataList::default(),
-        })
+        let (owner, rdata) = (Name::from_text(owner).unwrap(), RdataList::new([rdata]));
+        Arc::new(Rrset::unsigned(owner, record_type, 60, rdata))
     };
     let mut bench = Bench::new(|settings| {
         let target = Name::from_text("ask.there").unwrap();
