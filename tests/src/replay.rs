@@ -25,8 +25,6 @@ pub mod play;
 pub mod record;
 pub mod record_data;
 pub mod reply;
-pub mod run;
-pub mod run_deckard;
 pub mod scenario;
 pub mod second_codec;
 pub mod server_config;
@@ -34,6 +32,9 @@ pub mod token;
 
 mod describe;
 mod entry_text;
+mod run;
+mod run_deckard;
+mod scene;
 mod service_parameters;
 mod state_steps;
 mod zone_config;

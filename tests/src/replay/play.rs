@@ -11,9 +11,11 @@ use crate::replay::lines::ParseError;
 use crate::replay::matching::Comparison;
 use crate::replay::outcome::{Outcome, Verdict};
 use crate::replay::parse::parse;
+use crate::replay::run::run;
+use crate::replay::run_deckard::run as run_deckard;
 use crate::replay::scenario::{Dialect, Scenario};
+use crate::replay::scene::Scene;
 use crate::replay::server_config::server_config;
-use crate::replay::{run, run_deckard};
 
 /// Plays the text of one scenario.
 #[must_use]
@@ -79,9 +81,13 @@ fn play_once(
     comparison: Comparison,
     log: &mut Vec<String>,
 ) -> Result<Vec<String>, String> {
-    let play = || match scenario.dialect {
-        Dialect::Testbound => run::run(scenario, config, comparison, log),
-        Dialect::Deckard => run_deckard::run(scenario, config, comparison, log),
+    let play = || {
+        let mut scene = Scene::new(scenario, config, comparison)?;
+        let result = match scenario.dialect {
+            Dialect::Testbound => run(&mut scene),
+            Dialect::Deckard => run_deckard(&mut scene),
+        };
+        scene.end(result, log)
     };
     // A panic of the core is a failure of its file; the others still run.
     catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|_| Err("the core panicked".to_owned()))

@@ -9,13 +9,12 @@ use weir_resolver::fetch::FetchFailure;
 use weir_resolver::key::FetchId;
 
 use crate::replay::anchor_file;
-use crate::replay::config::Config;
 use crate::replay::describe::question_text;
-use crate::replay::driver::{Driver, DriverError, Outstanding};
+use crate::replay::driver::{DriverError, Outstanding};
 use crate::replay::macro_expansion::Macros;
-use crate::replay::matching::{Comparison, Terms, fits};
 use crate::replay::reply::reply;
-use crate::replay::scenario::{Dialect, Elapse, Entry, Match, Scenario, Step, StepKind};
+use crate::replay::scenario::{Dialect, Elapse, Entry, Match, Step, StepKind};
+use crate::replay::scene::{Scene, at_step};
 use crate::replay::state_steps;
 
 /// More rounds than this count as a loop.
@@ -23,56 +22,34 @@ const ROUNDS_MAX: usize = 5000;
 /// The largest UDP answer (`max-udp-size`).
 const UDP_MAX: u16 = 1232;
 
-/// Plays the scenario; gives what is worth noting.
+/// Plays the steps of a scenario.
 ///
 /// # Errors
 /// The first difference.
-pub fn run(
-    scenario: &Scenario,
-    config: &Config,
-    comparison: Comparison,
-    log: &mut Vec<String>,
-) -> Result<Vec<String>, String> {
-    let mut config = config.clone();
-    let tracking = anchor_file::tracking(&mut config)?;
+pub(crate) fn run(scene: &mut Scene<'_>) -> Result<(), String> {
     let mut run = Run {
-        scenario,
-        comparison,
-        driver: Driver::new(config.settings, config.start, tracking),
+        scene,
         next: 0,
         macros: Macros::default(),
-        notes: Vec::new(),
     };
-    let result = run
-        .play()
-        .and_then(|()| run.driver.difference.take().map_or(Ok(()), Err));
-    log.append(&mut run.driver.log);
-    result.map(|()| run.notes)
+    run.play()
 }
 
-struct Run<'a> {
-    scenario: &'a Scenario,
-    comparison: Comparison,
-    driver: Driver,
+struct Run<'s, 'a> {
+    scene: &'s mut Scene<'a>,
     next: usize,
     macros: Macros,
-    notes: Vec<String>,
 }
 
-/// A difference, with the step where it was seen.
-fn at_step(step: &Step, what: impl core::fmt::Display) -> String {
-    format!("step {} (line {}): {what}", step.number, step.line)
-}
-
-impl<'a> Run<'a> {
+impl<'a> Run<'_, 'a> {
     fn play(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
-            let Some(step) = self.scenario.steps.get(self.next) else {
+            let Some(step) = self.scene.scenario.steps.get(self.next) else {
                 return self.end();
             };
             let line = format!("step {}", step.number);
-            if !self.driver.log.contains(&line) {
-                self.driver.log.push(line);
+            if !self.scene.driver.log.contains(&line) {
+                self.scene.driver.log.push(line);
             }
             self.round(step).map_err(|what| at_step(step, what))?;
         }
@@ -82,8 +59,9 @@ impl<'a> Run<'a> {
     fn round(&mut self, step: &'a Step) -> Result<(), String> {
         match &step.kind {
             StepKind::CheckOutQuery { server, entry } => {
-                let found = self.driver.outstanding.iter().find(|query| {
-                    server.is_none_or(|server| server == query.server) && self.asks(entry, query)
+                let found = self.scene.driver.outstanding.iter().find(|query| {
+                    server.is_none_or(|server| server == query.server)
+                        && self.scene.asks(entry, query)
                 });
                 if let Some(query) = found.cloned() {
                     self.next += 1;
@@ -105,33 +83,23 @@ impl<'a> Run<'a> {
         self.execute(step)
     }
 
-    /// Whether an upstream query is what an entry says.
-    fn asks(&self, entry: &Entry, query: &Outstanding) -> bool {
-        let terms = Terms {
-            dialect: Dialect::Testbound,
-            comparison: Comparison::Full,
-            tcp: query.tcp,
-        };
-        fits(entry, &query.message, terms).is_ok()
-    }
-
     fn range_reply(&self, number: u32) -> Option<(&'a Entry, Outstanding)> {
-        self.driver.outstanding.iter().find_map(|query| {
-            let ranges = self.scenario.ranges.iter().rev().filter(|range| {
+        self.scene.driver.outstanding.iter().find_map(|query| {
+            let ranges = self.scene.scenario.ranges.iter().rev().filter(|range| {
                 (range.first..=range.last).contains(&number)
                     && (range.addresses.is_empty() || range.addresses.contains(&query.server))
             });
             ranges
                 .flat_map(|range| &range.entries)
-                .find(|entry| self.asks(entry, query))
+                .find(|entry| self.scene.asks(entry, query))
                 .map(|entry| (entry, query.clone()))
         })
     }
 
     fn answer(&mut self, entry: &Entry, query: &Outstanding) -> Result<(), String> {
         let result = match reply(entry, &query.octets, &query.message, Dialect::Testbound) {
-            Some(octets) => self.driver.reply(query.fetch, octets),
-            None => self.driver.fail(query.fetch, FetchFailure::Timeout),
+            Some(octets) => self.scene.driver.reply(query.fetch, octets),
+            None => self.scene.driver.fail(query.fetch, FetchFailure::Timeout),
         };
         self.settle(result)
     }
@@ -139,17 +107,17 @@ impl<'a> Run<'a> {
     /// After every event: queries that were sent may be what the step waits for.
     fn settle(&mut self, result: Result<(), DriverError>) -> Result<(), String> {
         result.map_err(|error| error.0)?;
-        for fetch in core::mem::take(&mut self.driver.sent) {
-            let Some(step) = self.scenario.steps.get(self.next) else {
+        for fetch in core::mem::take(&mut self.scene.driver.sent) {
+            let Some(step) = self.scene.scenario.steps.get(self.next) else {
                 continue;
             };
             let StepKind::CheckOutQuery { server, entry } = &step.kind else {
                 continue;
             };
-            let fitting = self.driver.outstanding.iter().any(|query| {
+            let fitting = self.scene.driver.outstanding.iter().any(|query| {
                 query.fetch == fetch
                     && server.is_none_or(|server| server == query.server)
-                    && self.asks(entry, query)
+                    && self.scene.asks(entry, query)
             });
             if fitting {
                 self.next += 1;
@@ -161,21 +129,13 @@ impl<'a> Run<'a> {
     /// Takes the oldest answer that fits; false when there is no answer at all.
     fn check_answer(&mut self, client: Option<IpAddr>, entry: &Entry) -> Result<bool, String> {
         let mut first_difference = None;
-        for (at, given) in self.driver.given.iter().enumerate() {
+        for (at, given) in self.scene.driver.given.iter().enumerate() {
             if client.is_some_and(|client| client != given.client) {
                 continue;
             }
-            let Some(message) = &given.message else {
-                return Err("the answer is not a message".to_owned());
-            };
-            let terms = Terms {
-                dialect: Dialect::Testbound,
-                comparison: self.comparison,
-                tcp: given.tcp,
-            };
-            match fits(entry, message, terms) {
+            match self.scene.answers(entry, given) {
                 Ok(()) => {
-                    self.driver.given.remove(at);
+                    self.scene.driver.given.remove(at);
                     return Ok(true);
                 }
                 Err(difference) => {
@@ -198,7 +158,7 @@ impl<'a> Run<'a> {
                     .unwrap_or_else(|| entry.draft().to_wire(0));
                 let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
                 let tcp = entry.matches.contains(&Match::Tcp);
-                let asked = self.driver.ask(client, &octets, tcp, UDP_MAX);
+                let asked = self.scene.driver.ask(client, &octets, tcp, UDP_MAX);
                 self.settle(asked)
             }
             StepKind::Reply(entry) => {
@@ -219,8 +179,8 @@ impl<'a> Run<'a> {
 
     /// Steps that neither ask nor answer.
     fn execute_quiet(&mut self, kind: &StepKind) -> Result<(), String> {
-        self.macros.time = self.driver.clock();
-        self.macros.timeout = self.driver.timeout();
+        self.macros.time = self.scene.driver.clock();
+        self.macros.timeout = self.scene.driver.timeout();
         match kind {
             StepKind::TimePasses(elapse) => {
                 let nanoseconds = match elapse {
@@ -233,7 +193,7 @@ impl<'a> Run<'a> {
                         (seconds * 1e9) as u64
                     }
                 };
-                let result = self.driver.advance(Duration::from_nanos(nanoseconds));
+                let result = self.scene.driver.advance(Duration::from_nanos(nanoseconds));
                 self.settle(result)
             }
             StepKind::Assign {
@@ -247,34 +207,31 @@ impl<'a> Run<'a> {
             StepKind::CheckAutotrust { lines, .. } => {
                 let lines: Result<Vec<String>, String> =
                     lines.iter().map(|line| self.macros.expand(line)).collect();
-                match self.driver.tracking() {
+                match self.scene.driver.tracking() {
                     Some(tracking) => anchor_file::check(&lines?, tracking),
                     None => Err("no trust anchor is tracked".to_owned()),
                 }
             }
-            _ => state_steps::execute(&self.driver, kind, &mut self.notes),
+            _ => state_steps::execute(&self.scene.driver, kind, &mut self.scene.notes),
         }
     }
 
     /// Lets the newest query that nobody answers time out, since nothing else can happen.
     fn give_up_one(&mut self, otherwise: &str) -> Result<(), String> {
-        let Some(query) = self.driver.outstanding.first() else {
+        let Some(query) = self.scene.driver.outstanding.first() else {
             return Err(otherwise.to_owned());
         };
-        self.notes.push(format!(
-            "unforeseen query to {}: {}",
-            query.server.ip(),
-            question_text(&query.message)
-        ));
+        let query = query.clone();
+        self.scene.note_unforeseen(&query);
         let fetch = query.fetch;
-        let result = self.driver.fail(fetch, FetchFailure::Timeout);
+        let result = self.scene.driver.fail(fetch, FetchFailure::Timeout);
         self.settle(result)
     }
 
     /// The newest query that asks what the entry's question says, else the newest of all.
     fn wanted(&self, entry: &Entry) -> Option<Outstanding> {
         let template = entry.draft().message();
-        let outstanding = &self.driver.outstanding;
+        let outstanding = &self.scene.driver.outstanding;
         outstanding
             .iter()
             .find(|query| query.message.question == template.question)
@@ -284,14 +241,20 @@ impl<'a> Run<'a> {
 
     fn fail_newest(&mut self, failure: FetchFailure) -> Result<(), String> {
         self.next += 1;
-        let fetch: Option<FetchId> = self.driver.outstanding.first().map(|query| query.fetch);
+        let fetch: Option<FetchId> = self
+            .scene
+            .driver
+            .outstanding
+            .first()
+            .map(|query| query.fetch);
         match fetch {
             Some(fetch) => {
-                let result = self.driver.fail(fetch, failure);
+                let result = self.scene.driver.fail(fetch, failure);
                 self.settle(result)
             }
             None => {
-                self.notes
+                self.scene
+                    .notes
                     .push("a timeout with nothing outstanding".to_owned());
                 Ok(())
             }
@@ -299,12 +262,14 @@ impl<'a> Run<'a> {
     }
 
     fn end(&mut self) -> Result<(), String> {
-        if !self.driver.given.is_empty() {
+        if !self.scene.driver.given.is_empty() {
             return Err("an answer was given that no step takes".to_owned());
         }
-        for query in &self.driver.outstanding {
+        for query in &self.scene.driver.outstanding {
             let question = question_text(&query.message);
-            self.notes.push(format!("still outstanding: {question}"));
+            self.scene
+                .notes
+                .push(format!("still outstanding: {question}"));
         }
         Ok(())
     }

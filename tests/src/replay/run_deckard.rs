@@ -6,58 +6,40 @@ use std::time::Duration;
 
 use weir_resolver::fetch::FetchFailure;
 
-use crate::replay::config::Config;
-use crate::replay::describe::question_text;
-use crate::replay::driver::{Driver, Given, Outstanding};
-use crate::replay::matching::{Comparison, Terms, fits};
+use crate::replay::driver::{Given, Outstanding};
 use crate::replay::message::{Draft, Section};
 use crate::replay::reply::reply;
-use crate::replay::scenario::{Dialect, Elapse, Entry, Match, Scenario, Step, StepKind};
+use crate::replay::scenario::{Dialect, Elapse, Entry, Match, Step, StepKind};
+use crate::replay::scene::{Scene, at_step};
 
 /// More replies than this to one client query count as a loop.
 const REPLIES_MAX: usize = 5000;
 
-/// Plays the scenario; gives what is worth noting.
+/// Plays the steps of a scenario.
 ///
 /// # Errors
 /// The first difference.
-pub fn run(
-    scenario: &Scenario,
-    config: &Config,
-    comparison: Comparison,
-    log: &mut Vec<String>,
-) -> Result<Vec<String>, String> {
+pub(crate) fn run(scene: &mut Scene<'_>) -> Result<(), String> {
     let mut run = Run {
-        scenario,
-        comparison,
-        driver: Driver::new(config.settings.clone(), config.start, None),
+        scene,
         last: None,
         used: BTreeSet::new(),
-        notes: Vec::new(),
     };
-    let result = run
-        .play()
-        .and_then(|()| run.driver.difference.take().map_or(Ok(()), Err));
-    log.append(&mut run.driver.log);
-    result.map(|()| run.notes)
+    run.play()
 }
 
-struct Run<'a> {
-    scenario: &'a Scenario,
-    comparison: Comparison,
-    driver: Driver,
+struct Run<'s, 'a> {
+    scene: &'s mut Scene<'a>,
     last: Option<Given>,
     /// The lines of the entries that were used.
     used: BTreeSet<usize>,
-    notes: Vec<String>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Run<'_, 'a> {
     fn play(&mut self) -> Result<(), String> {
-        for step in &self.scenario.steps {
-            self.driver.log.push(format!("step {}", step.number));
-            self.step(step)
-                .map_err(|what| format!("step {} (line {}): {what}", step.number, step.line))?;
+        for step in &self.scene.scenario.steps {
+            self.scene.driver.log.push(format!("step {}", step.number));
+            self.step(step).map_err(|what| at_step(step, what))?;
         }
         self.mandatory()
     }
@@ -67,6 +49,7 @@ impl<'a> Run<'a> {
             StepKind::Query { client, entry } => self.query(step.number, *client, entry),
             StepKind::CheckAnswer { entry, .. } => self.check_answer(entry),
             StepKind::TimePasses(Elapse::Nanoseconds(nanoseconds)) => self
+                .scene
                 .driver
                 .advance(Duration::from_nanos(*nanoseconds))
                 .map_err(|error| error.0),
@@ -78,20 +61,21 @@ impl<'a> Run<'a> {
         let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tcp = entry.matches.contains(&Match::Tcp);
         if let Some(raw) = &entry.raw {
-            if let Err(error) = self.driver.ask(client, raw, tcp, u16::MAX) {
-                self.notes.push(error.0);
+            if let Err(error) = self.scene.driver.ask(client, raw, tcp, u16::MAX) {
+                self.scene.notes.push(error.0);
             }
             self.pump(number)?;
-            self.driver.given.clear();
+            self.scene.driver.given.clear();
             return Ok(());
         }
-        self.driver
+        self.scene
+            .driver
             .ask(client, &entry.draft().to_wire(0), tcp, u16::MAX)
             .map_err(|error| error.0)?;
         self.pump(number)?;
-        match self.driver.given.pop_back() {
+        match self.scene.driver.given.pop_back() {
             Some(given) => {
-                self.driver.given.clear();
+                self.scene.driver.given.clear();
                 self.last = Some(given);
                 Ok(())
             }
@@ -102,7 +86,7 @@ impl<'a> Run<'a> {
     /// Answers upstream queries, oldest first, until none is left.
     fn pump(&mut self, number: u32) -> Result<(), String> {
         for _ in 0..REPLIES_MAX {
-            let Some(query) = self.driver.outstanding.last().cloned() else {
+            let Some(query) = self.scene.driver.outstanding.last().cloned() else {
                 return Ok(());
             };
             let octets = match self.entry_for(number, &query) {
@@ -111,17 +95,13 @@ impl<'a> Run<'a> {
                     reply(entry, &query.octets, &query.message, Dialect::Deckard)
                 }
                 None => {
-                    self.notes.push(format!(
-                        "unforeseen query to {}: {}",
-                        query.server.ip(),
-                        question_text(&query.message)
-                    ));
+                    self.scene.note_unforeseen(&query);
                     Some(server_failure(&query))
                 }
             };
             match octets {
-                Some(octets) => self.driver.reply(query.fetch, octets),
-                None => self.driver.fail(query.fetch, FetchFailure::Timeout),
+                Some(octets) => self.scene.driver.reply(query.fetch, octets),
+                None => self.scene.driver.fail(query.fetch, FetchFailure::Timeout),
             }
             .map_err(|error| error.0)?;
         }
@@ -131,25 +111,30 @@ impl<'a> Run<'a> {
     fn entry_for(&self, number: u32, query: &Outstanding) -> Option<&'a Entry> {
         let address = query.server.ip();
         let named = self
+            .scene
             .scenario
             .ranges
             .iter()
             .any(|range| range.addresses.iter().any(|server| server.ip() == address));
-        let range = self.scenario.ranges.iter().find(|range| {
+        let range = self.scene.scenario.ranges.iter().find(|range| {
             (range.first..=range.last).contains(&number)
                 && (!named || range.addresses.iter().any(|server| server.ip() == address))
         });
         if let Some(range) = range {
-            return range.entries.iter().find(|entry| asks(entry, query));
+            return range
+                .entries
+                .iter()
+                .find(|entry| self.scene.asks(entry, query));
         }
-        self.scenario
+        self.scene
+            .scenario
             .steps
             .iter()
             .find_map(|step| match &step.kind {
                 StepKind::Reply(entry)
                     if step.number >= number
                         && !self.used.contains(&entry.line)
-                        && asks(entry, query) =>
+                        && self.scene.asks(entry, query) =>
                 {
                     Some(entry)
                 }
@@ -161,19 +146,16 @@ impl<'a> Run<'a> {
         let Some(given) = &self.last else {
             return Err("there is no answer".to_owned());
         };
-        let Some(message) = &given.message else {
-            return Err("the answer is not a message".to_owned());
-        };
-        let terms = Terms {
-            dialect: Dialect::Deckard,
-            comparison: self.comparison,
-            tcp: given.tcp,
-        };
-        fits(entry, message, terms)
+        self.scene.answers(entry, given)
     }
 
     fn mandatory(&self) -> Result<(), String> {
-        let entries = self.scenario.ranges.iter().flat_map(|range| &range.entries);
+        let entries = self
+            .scene
+            .scenario
+            .ranges
+            .iter()
+            .flat_map(|range| &range.entries);
         for entry in entries {
             if entry.mandatory && !self.used.contains(&entry.line) {
                 return Err(format!(
@@ -184,16 +166,6 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-}
-
-/// Whether an upstream query is what an entry says.
-fn asks(entry: &Entry, query: &Outstanding) -> bool {
-    let terms = Terms {
-        dialect: Dialect::Deckard,
-        comparison: Comparison::Full,
-        tcp: query.tcp,
-    };
-    fits(entry, &query.message, terms).is_ok()
 }
 
 /// SERVFAIL for a query that the scenario does not foresee.
