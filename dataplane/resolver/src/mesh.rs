@@ -14,6 +14,7 @@
 //! Records leave by five funnels and by nothing else: `settle` (a waiter), `close_stream`,
 //! `close_connection`, `finish` (a state with an answer), `kill` (a state that nobody needs).
 
+mod birth;
 #[cfg(any(test, feature = "check"))]
 mod check;
 mod counter;
@@ -26,6 +27,7 @@ mod mutant;
 mod overload;
 mod policy;
 mod reply;
+mod request;
 pub mod stage;
 mod state;
 mod stream;

@@ -10,13 +10,13 @@ use crate::action::{Action, Refusal};
 use crate::answer::Answer;
 use crate::event::CloseCause;
 use crate::key::{ConnectionId, Id, Identity, StateId, StreamKey};
+use crate::mesh::birth::Birth;
 use crate::mesh::list::{Link, List};
 use crate::mesh::mutant::Mutant;
 use crate::mesh::overload::Admission;
 use crate::mesh::policy::{self, Policy};
 use crate::mesh::state::Background;
 use crate::mesh::table::Table;
-use crate::mesh::turn::Birth;
 use crate::mesh::waiter::{
     ConnectionRecord, Disposition, Home, StreamKind, StreamPhase, StreamRecord, Waiter, WaiterKind,
 };
