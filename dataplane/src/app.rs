@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use weir_config::telemetry::Traces;
 use weir_config::{DataplaneConfig, Problem};
 use weir_resolver::cache::Cache;
 use weir_resolver::infra::Infra;
@@ -33,7 +34,7 @@ use crate::route::Routes;
 use crate::settings;
 use crate::telemetry::book;
 use crate::telemetry::metric::Metrics;
-use crate::telemetry::record::{LateRecorder, RECORDS_MAX, Recorder};
+use crate::telemetry::record::{LateRecorder, RECORDS_MAX, Record, Recorder};
 use crate::tls;
 use crate::worker::{Plan, Worker};
 
@@ -140,6 +141,45 @@ fn spread(bound: Vec<Bound>, workers: u16, folder: &Path) -> Spread {
     spread
 }
 
+/// What all workers share.
+struct Shared<'a> {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    cache: Arc<Cache>,
+    settings: Arc<Settings>,
+    traces: Option<Traces>,
+    records: &'a mpsc::Sender<Record>,
+}
+
+impl Shared<'_> {
+    /// Starts a worker for each share of the sockets.
+    fn start_workers(
+        self,
+        sockets: Vec<Vec<(std::net::TcpListener, Arc<ListenerState>)>>,
+    ) -> Result<Vec<Worker>, AppFault> {
+        let count = u16::try_from(sockets.len()).unwrap_or(u16::MAX);
+        let routes = Arc::new(Routes::new(count, entropy::seed()));
+        let (infra, upstream_tls) = (Arc::new(Infra::default()), Arc::new(tls::upstream()?));
+        let mut running = Vec::new();
+        for (index, sockets) in (0..count).zip(sockets) {
+            running.push(Worker::start(Plan {
+                index,
+                clock: self.clock,
+                routes: Arc::clone(&routes),
+                metrics: self.metrics.worker(),
+                cache: Arc::clone(&self.cache),
+                infra: Arc::clone(&infra),
+                settings: Arc::clone(&self.settings),
+                traces: self.traces.clone(),
+                recorder: Recorder::new(self.records.clone(), Arc::clone(&self.metrics)),
+                upstream_tls: Arc::clone(&upstream_tls),
+                sockets,
+            })?);
+        }
+        Ok(running)
+    }
+}
+
 async fn serve(
     options: Options,
     config: DataplaneConfig,
@@ -160,30 +200,20 @@ async fn serve(
         Arc::clone(&health),
         Arc::clone(&metrics),
     ));
-
-    let mut running = Vec::new();
-    let routes = Arc::new(Routes::new(workers, entropy::seed()));
-    let (infra, upstream_tls) = (Arc::new(Infra::default()), Arc::new(tls::upstream()?));
     let Spread {
         sockets,
         listeners,
         files,
     } = spread(bound, workers, &options.folder);
-    for (index, sockets) in (0..workers).zip(sockets) {
-        running.push(Worker::start(Plan {
-            index,
-            clock,
-            routes: Arc::clone(&routes),
-            metrics: metrics.worker(),
-            cache: Arc::clone(&cache),
-            infra: Arc::clone(&infra),
-            settings: Arc::clone(&settings),
-            traces: config.telemetry.traces.clone(),
-            recorder: Recorder::new(records.clone(), Arc::clone(&metrics)),
-            upstream_tls: Arc::clone(&upstream_tls),
-            sockets,
-        })?);
+    let running = Shared {
+        clock,
+        metrics: Arc::clone(&metrics),
+        cache: Arc::clone(&cache),
+        settings: Arc::clone(&settings),
+        traces: config.telemetry.traces.clone(),
+        records: &records,
     }
+    .start_workers(sockets)?;
     let (probes, probed) = mpsc::unbounded_channel();
     let parts = Parts {
         folder: options.folder,

@@ -51,6 +51,8 @@ pub struct ListenerState {
     pub tls: Option<ArcSwap<ServerConfig>>,
     /// Peers that send a PROXY protocol header.
     pub proxies: ArcSwap<Vec<weir_config::unit::cidr::Cidr>>,
+    /// Descriptors of the process that are for connections; beyond it they wait in the kernel.
+    pub descriptors: u32,
     /// Connections open, over all workers, and whose they are.
     pub clients: Shares,
 }
@@ -150,11 +152,13 @@ pub async fn accept(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let failing = Cell::new(false);
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let descriptors = descriptors_for_connections(&limits);
     loop {
         // More wait in the kernel than were promised a place.
-        let most = || descriptors.min(state.edge.load().http2.max_connections);
+        let most = || {
+            state
+                .descriptors
+                .min(state.edge.load().http2.max_connections)
+        };
         while state.clients.open.load(Ordering::Relaxed) >= most() {
             tokio::time::sleep(FULL_PAUSE).await;
         }
@@ -180,7 +184,12 @@ pub async fn accept(
 
 /// How many of the descriptors that the process may have are for connections: the last quarter is for queries to
 /// servers, so that a flood of connections cannot take their sockets.
-fn descriptors_for_connections(limits: &str) -> u32 {
+#[must_use]
+pub fn descriptors_for_connections() -> u32 {
+    share_of_descriptors(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default())
+}
+
+fn share_of_descriptors(limits: &str) -> u32 {
     let line = limits
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"));
@@ -306,10 +315,7 @@ mod tests {
     fn a_quarter_of_the_descriptors_is_left() {
         let limits =
             "Max cpu time  unlimited unlimited seconds\nMax open files  1024  4096  files\n";
-        assert_eq!(descriptors_for_connections(limits), 768);
-        assert_eq!(
-            descriptors_for_connections("Max open files unlimited"),
-            u32::MAX
-        );
+        assert_eq!(share_of_descriptors(limits), 768);
+        assert_eq!(share_of_descriptors("Max open files unlimited"), u32::MAX);
     }
 }

@@ -77,6 +77,7 @@ pub(crate) fn bind(
         edge: Arc::new(ArcSwap::from_pointee(Edge::from(listener))),
         tls,
         proxies: ArcSwap::from_pointee(proxy_protocol::proxies(listener)),
+        descriptors: listener::descriptors_for_connections(),
         clients: Default::default(),
     });
     Ok(Bound {

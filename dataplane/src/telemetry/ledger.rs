@@ -11,7 +11,9 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::trace::SpanData;
+use weir_resolver::event::CloseCause;
 use weir_resolver::key::{FetchId, StateId, StreamKey};
+use weir_resolver::question::{Question, StateKind};
 use weir_resolver::random::Random;
 use weir_resolver::time::Instant;
 use weir_resolver::trace::{Change, StateChange};
@@ -133,28 +135,12 @@ impl Ledger {
                 kind,
                 parent,
             } => {
-                if self.states.len() < STATES_MAX {
-                    let span = self.random.next_u64() | 1;
-                    let parent = parent.map(|parent| (worker, parent));
-                    let trace = StateTrace::new(span, at, question, kind, parent);
-                    self.states.insert(key, trace);
-                }
-                if let Some(parent) = parent {
-                    self.needs((worker, parent), key);
-                }
+                let parent = parent.map(|parent| (worker, parent));
+                self.create(key, at, question, kind, parent);
             }
             Change::Needs { sub } => self.needs(key, (worker, sub)),
             Change::Attached { stream, joined } => self.attach(key, stream, at, joined),
-            Change::Detached { stream, cause } => {
-                let cause = cause.map(cause_text);
-                if let Some(attachment) = self.attachments.get_mut(&stream) {
-                    attachment.detached = Some((at, cause));
-                }
-                self.note(key, at, "waiter.detached", detached(stream, cause));
-                if let Some(stream) = self.waiting.remove(&stream) {
-                    self.end_stream(&stream, anchor);
-                }
-            }
+            Change::Detached { stream, cause } => self.detach(key, stream, at, cause, anchor),
             Change::FetchSent {
                 fetch,
                 server,
@@ -180,12 +166,8 @@ impl Ledger {
                 self.with(key, |trace| end_fetch(trace, fetch, at, end));
             }
             Change::Stage(stage) => {
-                self.note(
-                    key,
-                    at,
-                    "stage",
-                    vec![KeyValue::new("weir.mesh.stage", stage)],
-                );
+                let stage = KeyValue::new("weir.mesh.stage", stage);
+                self.note(key, at, "stage", vec![stage]);
             }
             Change::Validated(validation) => {
                 let span = self.random.next_u64() | 1;
@@ -196,12 +178,8 @@ impl Ledger {
             Change::StaleServed => self.note(key, at, "stale.served", Vec::new()),
             Change::Orphaned => self.note(key, at, "orphaned", Vec::new()),
             Change::LimitReached(limit) => {
-                self.note(
-                    key,
-                    at,
-                    "limit.reached",
-                    vec![KeyValue::new("weir.limit", limit)],
-                );
+                let limit = KeyValue::new("weir.limit", limit);
+                self.note(key, at, "limit.reached", vec![limit]);
             }
             Change::Ended {
                 end,
@@ -214,6 +192,42 @@ impl Ledger {
                 });
                 self.settle(key, anchor);
             }
+        }
+    }
+
+    fn create(
+        &mut self,
+        key: StateKey,
+        at: Instant,
+        question: Question,
+        kind: StateKind,
+        parent: Option<StateKey>,
+    ) {
+        if self.states.len() < STATES_MAX {
+            let span = self.random.next_u64() | 1;
+            let trace = StateTrace::new(span, at, question, kind, parent);
+            self.states.insert(key, trace);
+        }
+        if let Some(parent) = parent {
+            self.needs(parent, key);
+        }
+    }
+
+    fn detach(
+        &mut self,
+        key: StateKey,
+        stream: StreamKey,
+        at: Instant,
+        cause: Option<CloseCause>,
+        anchor: Anchor,
+    ) {
+        let cause = cause.map(cause_text);
+        if let Some(attachment) = self.attachments.get_mut(&stream) {
+            attachment.detached = Some((at, cause));
+        }
+        self.note(key, at, "waiter.detached", detached(stream, cause));
+        if let Some(stream) = self.waiting.remove(&stream) {
+            self.end_stream(&stream, anchor);
         }
     }
 

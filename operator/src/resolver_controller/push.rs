@@ -130,19 +130,7 @@ pub async fn push(round: &Round<'_>, step: &Step, remembered: &mut Remembered) -
         .retain(|uid, _| known.contains(&uid.as_str()));
     let everyone: Vec<usize> = (0..round.pods.len()).collect();
     match step {
-        Step::Settled | Step::WriteFirst => {
-            remembered.canary = None;
-            let answers = round
-                .send(Which::Desired, &everyone, false, remembered)
-                .await;
-            round.conclude(
-                progress_of(round, &answers),
-                &answers,
-                true,
-                None,
-                remembered,
-            )
-        }
+        Step::Settled | Step::WriteFirst => settle(round, &everyone, remembered).await,
         Step::AtOnce => {
             let answers = round
                 .send(Which::Desired, &everyone, false, remembered)
@@ -231,18 +219,18 @@ async fn end_canary(round: &Round<'_>, first: &[usize], remembered: &mut Remembe
             remembered,
         );
     }
-    remembered.canary = None;
     let everyone: Vec<usize> = (0..round.pods.len()).collect();
+    settle(round, &everyone, remembered).await
+}
+
+/// Gives what is desired to all pods that do not have it; it is the accepted configuration.
+async fn settle(round: &Round<'_>, everyone: &[usize], remembered: &mut Remembered) -> Pushed {
+    remembered.canary = None;
     let answers = round
-        .send(Which::Desired, &everyone, false, remembered)
+        .send(Which::Desired, everyone, false, remembered)
         .await;
-    round.conclude(
-        progress_of(round, &answers),
-        &answers,
-        true,
-        None,
-        remembered,
-    )
+    let progress = progress_of(round, &answers);
+    round.conclude(progress, &answers, true, None, remembered)
 }
 
 fn watching(round: &Round<'_>, first: &[usize]) -> Progress {

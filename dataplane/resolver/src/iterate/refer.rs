@@ -63,20 +63,7 @@ pub fn descend(
         referral.proofs,
         Section::Authority.trust(reply),
     );
-    keep_all(
-        work,
-        context,
-        glue.clone(),
-        Trust::AdditionalNonAuthoritative,
-    );
-    for rrset in &glue {
-        context.infra.note_glue(
-            context.now.instant,
-            Duration::from_secs(u64::from(rrset.ttl)),
-            &rrset.owner,
-            rrset.rdata.iter().filter_map(scrub::address),
-        );
-    }
+    keep_glue(work, context, &glue);
     keep_denied_ds(work, context, cut, &proofs);
     context
         .cache
@@ -98,6 +85,24 @@ pub fn descend(
     work.minimiser.descend(cut);
     work.use_delegation(delegation);
     Next::Choose
+}
+
+/// Keeps glue in the cache, and apart as what leads to a server when its own zone says otherwise.
+fn keep_glue(work: &Work, context: &Context<'_>, glue: &[Rrset]) {
+    keep_all(
+        work,
+        context,
+        glue.to_vec(),
+        Trust::AdditionalNonAuthoritative,
+    );
+    for rrset in glue {
+        context.infra.note_glue(
+            context.now.instant,
+            Duration::from_secs(u64::from(rrset.ttl)),
+            &rrset.owner,
+            rrset.rdata.iter().filter_map(scrub::address),
+        );
+    }
 }
 
 fn retire(work: &mut Work, open: &Open) {
