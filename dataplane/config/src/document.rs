@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::digest::sha256;
 use crate::dnssec::Dnssec;
 use crate::drain::Drain;
-use crate::listener::{Listener, ListenerProtocol};
+use crate::listener::Listener;
 use crate::mesh::Mesh;
 use crate::problem::{Problem, Problems};
 use crate::resolution::Resolution;
@@ -180,14 +180,6 @@ impl DataplaneConfig {
                 );
             }
         });
-    }
-
-    /// Whether any listener needs a certificate.
-    #[must_use]
-    pub fn needs_certificate(&self) -> bool {
-        self.listeners
-            .iter()
-            .any(|listener| listener.protocol == ListenerProtocol::DoH)
     }
 
     /// The document in its canonical form: JSON without spaces, every field present, in the order

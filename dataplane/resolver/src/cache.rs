@@ -201,19 +201,10 @@ impl Cache {
 
     /// Keeps an RRset of a reply, not validated, unless a better one is there (RFC 2181, 5.4.1). Gives what is
     /// held now: the same with its TTL in bounds, or what is more trusted. A TTL of zero keeps nothing.
+    ///
+    /// While an answer with `leeway` seconds left is renewed, what expires by then gives way as if it had expired, so
+    /// that all of the answer starts anew; else `leeway` is zero.
     pub fn store_rrset(
-        &self,
-        now: Now,
-        settings: &CacheSettings,
-        rrset: Rrset,
-        trust: Trust,
-    ) -> Arc<Rrset> {
-        self.renew_rrset(now, settings, rrset, trust, 0)
-    }
-
-    /// The same while an answer with `leeway` seconds left is renewed: what expires by then gives way as if it
-    /// had expired, so that all of the answer starts anew.
-    pub fn renew_rrset(
         &self,
         now: Now,
         settings: &CacheSettings,

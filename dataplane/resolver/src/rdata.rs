@@ -19,13 +19,6 @@ pub fn target(rdata: &[u8]) -> Option<Name> {
     Name::from_wire(rdata).ok()
 }
 
-/// Preference and exchange of an MX record (RFC 1035, 3.3.9).
-#[must_use]
-pub fn mx(rdata: &[u8]) -> Option<(u16, Name)> {
-    let (preference, rest) = rdata.split_first_chunk::<2>()?;
-    Some((u16::from_be_bytes(*preference), target(rest)?))
-}
-
 /// The parts of an SOA record (RFC 1035, 3.3.13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Soa {
@@ -114,21 +107,6 @@ pub fn lower(record_type: RecordType, rdata: &mut [u8]) {
     }
 }
 
-/// Whether uncompressed record data follows the layout of its type: names are whole, fixed parts are
-/// there, nothing is left over. Types without a known layout take anything.
-#[must_use]
-pub fn is_well_formed(record_type: RecordType, rdata: &[u8]) -> bool {
-    let mut rest = rdata;
-    let fields = layout(record_type).fields;
-    for field in fields {
-        let Some(tail) = field.length(rest).and_then(|length| rest.get(length..)) else {
-            return false;
-        };
-        rest = tail;
-    }
-    fields.is_empty() || rest.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,20 +145,5 @@ mod tests {
         assert_eq!(canonical(RecordType::SOA, SOA)[..6], *b"\x01m\x00\x01r\x00");
         // Broken data stays as it is.
         assert_eq!(canonical(RecordType::NS, b"\x09A"), b"\x09A");
-    }
-
-    #[test]
-    fn layout_is_checked_to_the_last_octet() {
-        assert!(is_well_formed(RecordType::A, &[1, 2, 3, 4]));
-        assert!(!is_well_formed(RecordType::A, &[1, 2, 3, 4, 5]));
-        assert!(!is_well_formed(RecordType::AAAA, &[1, 2, 3, 4]));
-        assert!(is_well_formed(RecordType::SOA, SOA));
-        assert!(!is_well_formed(RecordType::NS, b"\x01a\x00\x00"));
-        assert!(is_well_formed(RecordType(4711), b""));
-        assert!(is_well_formed(RecordType::TXT, b"\x01a\x00"));
-        assert!(is_well_formed(
-            RecordType::NAPTR,
-            b"\0\x01\0\x02\x01S\x00\x00\x01a\x00"
-        ));
     }
 }

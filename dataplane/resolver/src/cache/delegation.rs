@@ -53,7 +53,7 @@ mod tests {
         for (zone, ttl) in [(".", 100), ("example", 50), ("b.example", 20)] {
             let ns = set(zone, RecordType::NS, ttl, &[b"\x01n\x00"]);
             let trust = Trust::AuthorityNonAuthoritative;
-            cache.store_rrset(at(0), &settings.cache, Arc::unwrap_or_clone(ns), trust);
+            cache.store_rrset(at(0), &settings.cache, Arc::unwrap_or_clone(ns), trust, 0);
         }
         let closest = |now, text| {
             let found = cache.delegation(at(now), &name(text), Class::IN);

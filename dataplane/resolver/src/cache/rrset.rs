@@ -223,7 +223,7 @@ mod tests {
     fn lower_ranks_give_way() {
         let (cache, settings) = (Cache::default(), Settings::default());
         let store = |now, set: &Rrset, trust| {
-            cache.store_rrset(at(now), &settings.cache, set.clone(), trust)
+            cache.store_rrset(at(now), &settings.cache, set.clone(), trust, 0)
         };
         let glue = set("n", RecordType::A, 600, &[&[9, 9, 9, 9]]);
         store(0, &address("n", 60), Trust::AnswerAuthoritative);
@@ -247,7 +247,7 @@ mod tests {
         let ns = |ttl, target: &'static [u8]| set("z", RecordType::NS, ttl, &[target]);
         let renew = |now, ns: Arc<Rrset>, leeway| {
             let (ns, trust) = (Arc::unwrap_or_clone(ns), Trust::AuthorityAuthoritative);
-            let held = cache.renew_rrset(at(now), &settings.cache, ns, trust, leeway);
+            let held = cache.store_rrset(at(now), &settings.cache, ns, trust, leeway);
             held.ttl
         };
         assert_eq!(renew(0, ns(300, b"\x01a\x00"), 0), 300);
@@ -260,7 +260,7 @@ mod tests {
         let (cache, settings) = (Cache::default(), Settings::default());
         let store = |now, record_type| {
             let set = Arc::unwrap_or_clone(set("d", record_type, 0, &[b"\x01a\x00"]));
-            cache.store_rrset(at(now), &settings.cache, set, Trust::AnswerAuthoritative);
+            cache.store_rrset(at(now), &settings.cache, set, Trust::AnswerAuthoritative, 0);
         };
         let held = |now, record_type| {
             let found = cache.rrset(at(now), &name("d"), record_type, Class::IN);

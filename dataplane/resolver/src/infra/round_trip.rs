@@ -94,12 +94,6 @@ impl RoundTrip {
         self.estimate.clamp(TIMEOUT_MIN, TIMEOUT_MAX)
     }
 
-    /// Whether a reply was ever seen.
-    #[must_use]
-    pub const fn is_measured(&self) -> bool {
-        self.measured
-    }
-
     /// Whether so many timeouts followed each other that the server is only probed.
     #[must_use]
     pub fn is_dead(&self) -> bool {
@@ -127,7 +121,7 @@ mod tests {
         }
         assert_eq!(round_trip.estimate(), ESTIMATE_MAX);
         round_trip.replied(Duration::from_millis(20));
-        assert!(!round_trip.is_dead() && round_trip.is_measured());
+        assert!(!round_trip.is_dead() && round_trip.measured);
         assert_eq!(round_trip.estimate(), Duration::from_millis(60));
     }
 

@@ -318,13 +318,6 @@ impl Delegation {
     pub fn recursion_desired(&self) -> bool {
         self.source == Source::Upstream(UpstreamKind::Forward)
     }
-
-    /// Gives every address another chance, after a change of what is asked.
-    pub fn forgive(&mut self) {
-        for address in &mut self.addresses {
-            address.retired = false;
-        }
-    }
 }
 
 /// The names in an NS RRset, as many as are used.

@@ -54,12 +54,12 @@ pub fn keep(work: &Work, context: &Context<'_>, mut rrset: Rrset, trust: Trust) 
     if !work.skip_cache {
         return context
             .cache
-            .renew_rrset(context.now, settings, rrset, trust, leeway);
+            .store_rrset(context.now, settings, rrset, trust, leeway);
     }
     // What is held may be what validation just refused.
     let held = context
         .cache
-        .renew_rrset(context.now, settings, rrset.clone(), trust, leeway);
+        .store_rrset(context.now, settings, rrset.clone(), trust, leeway);
     if held.rdata == rrset.rdata && held.signatures == rrset.signatures {
         held
     } else {

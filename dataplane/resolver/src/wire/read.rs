@@ -227,6 +227,31 @@ mod tests {
     }
 
     #[test]
+    fn rdata_is_laid_out_as_its_type_says() {
+        let soa = b"\x01M\x00\x01r\x00\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\x0e\x10";
+        let cases: [(RecordType, &[u8], bool); 8] = [
+            (RecordType::A, &[1, 2, 3, 4], true),
+            (RecordType::A, &[1, 2, 3, 4, 5], false),
+            (RecordType::AAAA, &[1, 2, 3, 4], false),
+            (RecordType::SOA, soa, true),
+            (RecordType::NS, b"\x01a\x00\x00", false),
+            (RecordType(4711), b"", true),
+            (RecordType::TXT, b"\x01a\x00", true),
+            (
+                RecordType::NAPTR,
+                b"\0\x01\0\x02\x01S\x00\x00\x01a\x00",
+                true,
+            ),
+        ];
+        for (record_type, octets, fits) in cases {
+            let mut out = Vec::new();
+            let read = Cursor::new(octets, 0).rdata(record_type, octets.len(), &mut out);
+            assert_eq!(read.is_ok(), fits, "{record_type} {octets:?}");
+            assert!(!fits || out == octets);
+        }
+    }
+
+    #[test]
     fn rdata_is_uncompressed_and_ends_where_it_says() {
         let message = b"\x01a\x00\x00\x05\x01B\xc0\x00!";
         let mut out = Vec::new();
