@@ -13,6 +13,7 @@ pub mod edge;
 pub mod fuzz;
 pub mod held_upstream;
 pub mod internet;
+pub mod local_task;
 pub mod otlp_sink;
 pub mod raw_h2;
 pub mod replay;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use weir_tests::edge::{Edge, Forwarder, forward_everything};
+use weir_tests::local_task::block_on;
 
 /// Names that dnsperf asks for.
 const NAMES: usize = 300;
@@ -53,14 +54,6 @@ async fn edge() -> Edge {
     .unwrap()
 }
 
-fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
-}
-
 async fn output(program: &str, arguments: &[&str]) -> Output {
     let output = Command::new(program)
         .args(arguments)
@@ -92,7 +85,7 @@ fn kdig_verifies_and_asks_by_post_and_get() {
     if is_missing("kdig") {
         return;
     }
-    run(async {
+    block_on(async {
         let edge = edge().await;
         let port = edge.address().port().to_string();
         let trusted = format!("+tls-ca={}", edge.certificate().display());
@@ -125,7 +118,8 @@ fn kdig_verifies_and_asks_by_post_and_get() {
             "it asked all the same"
         );
         unharmed(&edge).await;
-    });
+    })
+    .unwrap();
 }
 
 /// A web server that says one word.
@@ -148,7 +142,7 @@ fn curl_verifies_and_finds_a_page_that_only_weir_knows() {
     if is_missing("curl") {
         return;
     }
-    run(async {
+    block_on(async {
         let edge = edge().await;
         let doh = format!("https://localhost:{}/dns-query", edge.address().port());
         let url = format!("http://page.weir.example:{}/", page().await.port());
@@ -176,7 +170,8 @@ fn curl_verifies_and_finds_a_page_that_only_weir_knows() {
         assert!(!refused.status.success(), "{}", text(&refused.stdout));
         assert!(refused.stdout.is_empty());
         unharmed(&edge).await;
-    });
+    })
+    .unwrap();
 }
 
 /// The value of a line of dnsperf's report, such as `Queries lost:`.
@@ -194,7 +189,7 @@ fn dnsperf_loses_nothing_by_get_and_post() {
     if is_missing("dnsperf") {
         return;
     }
-    run(async {
+    block_on(async {
         let edge = edge().await;
         let mut names = String::new();
         for number in 0..NAMES {
@@ -259,5 +254,6 @@ fn dnsperf_loses_nothing_by_get_and_post() {
         }
         assert!(edge.metric("weir_cache_hits_total").await.unwrap() >= 3.0 * NAMES as f64);
         unharmed(&edge).await;
-    });
+    })
+    .unwrap();
 }

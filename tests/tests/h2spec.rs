@@ -7,6 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use weir_tests::bench::load::query;
 use weir_tests::edge::{Edge, Forwarder};
+use weir_tests::local_task::block_on;
 
 #[test]
 fn all_of_h2spec_passes() {
@@ -14,11 +15,7 @@ fn all_of_h2spec_passes() {
         println!("skipped: WEIR_H2SPEC does not name h2spec; `make test` builds it");
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    block_on(async {
         let forwarder = Forwarder::start().await.unwrap();
         let edge = Edge::start(&forwarder, &json!({})).unwrap();
         let address = edge.address();
@@ -55,5 +52,6 @@ fn all_of_h2spec_passes() {
             .await
             .unwrap();
         assert!(violations.abs() < f64::EPSILON);
-    });
+    })
+    .unwrap();
 }

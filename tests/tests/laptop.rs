@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use weir_tests::bench::load::{ask, connect, trusting_client};
 use weir_tests::edge::free_port;
+use weir_tests::local_task::block_on;
 
 /// What a user may want to try; the root hints name this machine, so nothing leaves it.
 const MANIFEST: &str = r#"
@@ -126,14 +127,11 @@ fn a_manifest_runs_on_a_laptop() {
         assert!(Instant::now() < deadline, "nobody listens at {address}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let (status, body) = tokio::task::LocalSet::new().block_on(&runtime, async {
+    let (status, body) = block_on(async {
         let sender = connect(address, trusting_client(false)).await.unwrap();
         ask(&sender, address, "page.weir.example").await.unwrap()
-    });
+    })
+    .unwrap();
     assert_eq!(status, 200);
     assert!(
         body.windows(4).any(|octets| octets == [192, 0, 2, 7]),

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+use weir_tests::local_task::block_on;
 use weir_tests::stream_ends::{How, When, Who};
 
 use crate::case::Case;
@@ -42,11 +43,7 @@ const CASES: usize = HOW.len() * WHO.len();
 
 /// The 28 cases of a moment.
 fn moment(when: When) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    block_on(async {
         let world = World::start(when).await;
         world.grow_stale(CASES).await;
         let mut cases = Vec::new();
@@ -64,7 +61,8 @@ fn moment(when: When) {
             cases.push(Case::open(world.place(), cases.len(), How::Drain, who).await);
         }
         world.play(cases).await;
-    });
+    })
+    .unwrap();
 }
 
 #[test]

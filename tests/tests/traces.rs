@@ -8,7 +8,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -18,6 +18,7 @@ use weir_tests::admin_port::AdminPort;
 use weir_tests::cluster::spans::Span;
 use weir_tests::edge::{Edge, forward_everything};
 use weir_tests::held_upstream::{HeldUpstream, Hold, ZONE};
+use weir_tests::local_task::{block_on, until};
 use weir_tests::otlp_sink::OtlpSink;
 use weir_tests::raw_h2::{
     END_HEADERS, END_STREAM, RawConnection, Response, frame, frame_type, get_headers, post_headers,
@@ -26,22 +27,6 @@ use weir_tests::raw_h2::{
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What the four ends of a stream are called.
 const DISPOSITIONS: [&str; 4] = ["answered", "reset", "peer_cancelled", "connection_lost"];
-
-fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
-}
-
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let by = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < by, "not in time: {what}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
 
 /// A document that validates by the upstream's key and traces a share of the streams.
 fn document(upstream: &HeldUpstream, sink: &OtlpSink, ratio: &str) -> Value {
@@ -104,12 +89,12 @@ async fn make_streams(edge: &Edge, upstream: &HeldUpstream) -> usize {
     first.send(&get(13, &left)).await.unwrap();
     third.send(&get(1, &lost)).await.unwrap();
     let all = [&shared, &left, &lost];
-    until("all are asked", async || {
+    until("all are asked", PATIENCE, async || {
         all.iter().all(|name| upstream.held(name) > 0)
     })
     .await;
     second.send(&get(7, &shared)).await.unwrap();
-    until("the second waits", async || {
+    until("the second waits", PATIENCE, async || {
         let waiters = edge.metric("weir_mesh_waiters").await.unwrap();
         waiters > 3.5
     })
@@ -117,7 +102,7 @@ async fn make_streams(edge: &Edge, upstream: &HeldUpstream) -> usize {
     let reset = frame(frame_type::RST_STREAM, 0, 13, &[0, 0, 0, 8]);
     first.send(&reset).await.unwrap();
     third.abort().unwrap();
-    until("both have left", async || {
+    until("both have left", PATIENCE, async || {
         edge.metric("weir_mesh_waiters").await.unwrap() < 2.5
     })
     .await;
@@ -129,7 +114,7 @@ async fn make_streams(edge: &Edge, upstream: &HeldUpstream) -> usize {
 
 #[test]
 fn every_stream_is_told_with_its_state_and_all_links_resolve() {
-    run(async {
+    block_on(async {
         let (sink, upstream) = (
             OtlpSink::start().unwrap(),
             HeldUpstream::start(3600, true).await.unwrap(),
@@ -137,9 +122,9 @@ fn every_stream_is_told_with_its_state_and_all_links_resolve() {
         let edge = Edge::launch(document(&upstream, &sink, "1")).unwrap();
         let streams = make_streams(&edge, &upstream).await;
         let told = || sink.spans().into_iter().filter(Span::is_stream).count();
-        until("every stream is told", async || told() >= streams).await;
+        until("every stream is told", PATIENCE, async || told() >= streams).await;
         // The last states end after their streams.
-        until("every link resolves", async || {
+        until("every link resolves", PATIENCE, async || {
             unresolved(&sink.spans()).is_empty()
         })
         .await;
@@ -151,7 +136,8 @@ fn every_stream_is_told_with_its_state_and_all_links_resolve() {
         validations_are_told(&spans);
         let dropped = edge.metric("weir_telemetry_spans_dropped_total").await;
         assert!(dropped.unwrap().abs() < f64::EPSILON);
-    });
+    })
+    .unwrap();
 }
 
 /// Links and parents that lead nowhere.
@@ -282,7 +268,7 @@ fn validations_are_told(spans: &[Span]) {
 
 #[test]
 fn streams_that_are_not_sampled_are_not_told() {
-    run(async {
+    block_on(async {
         let (sink, upstream) = (
             OtlpSink::start().unwrap(),
             HeldUpstream::start(3600, true).await.unwrap(),
@@ -292,12 +278,13 @@ fn streams_that_are_not_sampled_are_not_told() {
         // More than two rounds of export.
         sleep(Duration::from_millis(1500)).await;
         assert_eq!(sink.spans(), []);
-    });
+    })
+    .unwrap();
 }
 
 #[test]
 fn a_push_continues_the_operators_trace() {
-    run(async {
+    block_on(async {
         let (sink, upstream) = (
             OtlpSink::start().unwrap(),
             HeldUpstream::start(3600, true).await.unwrap(),
@@ -305,7 +292,10 @@ fn a_push_continues_the_operators_trace() {
         let mut config = document(&upstream, &sink, "0");
         let admin = AdminPort::prepare(&mut config).unwrap();
         let edge = Edge::launch(config).unwrap();
-        until("the admin port is open", async || admin.is_open().await).await;
+        until("the admin port is open", PATIENCE, async || {
+            admin.is_open().await
+        })
+        .await;
         let mut config = DataplaneConfig::read(&edge.document().unwrap()).unwrap();
         config.cache.ttl.max = Duration::from_secs(77);
         let (trace, span) = ("0123456789abcdef0123456789abcdef", "0123456789abcdef");
@@ -321,7 +311,10 @@ fn a_push_continues_the_operators_trace() {
         config.workers = 1;
         let refused = push(&config, "01").await;
         assert!(matches!(refused, Answer::Rejected(_)), "{refused:?}");
-        until("both pushes are told", async || sink.spans().len() >= 2).await;
+        until("both pushes are told", PATIENCE, async || {
+            sink.spans().len() >= 2
+        })
+        .await;
         let spans = sink.spans();
         assert_eq!(spans.len(), 2, "{spans:?}");
         for told in &spans {
@@ -331,12 +324,13 @@ fn a_push_continues_the_operators_trace() {
         assert_eq!(spans[0].attribute("weir.revision"), revision);
         assert_eq!(spans[1].attribute("weir.revision"), config.revision());
         assert_eq!(spans[1].attribute("weir.config.field"), "workers");
-    });
+    })
+    .unwrap();
 }
 
 #[test]
 fn a_collector_behind_tls_must_show_a_certificate_that_is_trusted() {
-    run(async {
+    block_on(async {
         let pair = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         let sink = OtlpSink::start_tls(&certificate, &key).unwrap();
@@ -355,9 +349,10 @@ fn a_collector_behind_tls_must_show_a_certificate_that_is_trusted() {
                 assert_eq!(sink.spans(), []);
             } else {
                 let told = || sink.spans().into_iter().filter(Span::is_stream).count();
-                until("every stream is told", async || told() >= streams).await;
+                until("every stream is told", PATIENCE, async || told() >= streams).await;
             }
         }
         std::fs::remove_file(file).unwrap();
-    });
+    })
+    .unwrap();
 }

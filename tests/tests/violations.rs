@@ -9,6 +9,7 @@ use serde_json::json;
 use weir_tests::bench::load::{ask, ask_message, connect, query, trusting_client};
 use weir_tests::bench::process::SERVER_CORE;
 use weir_tests::edge::{Edge, Forwarder, forward_everything};
+use weir_tests::local_task::block_on;
 
 /// What the switch says of what it does; in every program that has it.
 const SWITCH: &[u8] = b"injected by a test";
@@ -20,11 +21,7 @@ fn holds(program: &Path, text: &[u8]) -> bool {
 
 #[test]
 fn a_violation_is_fenced_counted_and_answered() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    block_on(async {
         let forwarder = Forwarder::start().await.unwrap();
         let document = json!({
             "workers": 1,
@@ -86,7 +83,8 @@ fn a_violation_is_fenced_counted_and_answered() {
         assert_eq!(scrape.count("weir_invariant_violations_total", ""), 1);
         assert_eq!(scrape.count("weir_mesh_states", ""), 0);
         assert_eq!(scrape.count("weir_mesh_fetches", ""), 0);
-    });
+    })
+    .unwrap();
 }
 
 #[test]

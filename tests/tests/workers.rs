@@ -7,6 +7,7 @@ use serde_json::json;
 use weir_tests::bench::load::{ask, connect, trusting_client};
 use weir_tests::edge::Edge;
 use weir_tests::held_upstream::{HeldUpstream, Hold};
+use weir_tests::local_task::block_on;
 
 const STREAMS: u64 = 50;
 const NAME: &str = "together.example";
@@ -15,11 +16,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(370);
 
 #[test]
 fn fifty_streams_on_three_workers_make_one_upstream_query() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    block_on(async {
         let upstream = HeldUpstream::start(3600, false).await.unwrap();
         let servers = upstream.addresses.iter();
         let servers: Vec<_> = servers
@@ -84,5 +81,6 @@ fn fifty_streams_on_three_workers_make_one_upstream_query() {
             STREAMS - 1
         );
         assert_eq!(after.count("weir_invariant_violations_total", ""), 0);
-    });
+    })
+    .unwrap();
 }

@@ -12,6 +12,7 @@ use weir_operator::pod_client::Answer;
 use weir_tests::admin_port::AdminPort;
 use weir_tests::edge::Edge;
 use weir_tests::held_upstream::{HeldUpstream, Hold, ZONE};
+use weir_tests::local_task::until;
 use weir_tests::raw_h2::RawConnection;
 use weir_tests::stream_ends::{How, When};
 
@@ -73,7 +74,10 @@ impl World {
             admin,
         };
         if let Some(admin) = &world.admin {
-            until("the admin port is open", async || admin.is_open().await).await;
+            until("the admin port is open", PATIENCE, async || {
+                admin.is_open().await
+            })
+            .await;
         }
         world.upstream.hold(match when {
             When::AnswerQueued | When::StaleFires => Hold::Nothing,
@@ -110,7 +114,7 @@ impl World {
             return None;
         }
         let filled = self.crowd("filler", STATES / 2).await;
-        until("the mesh is half full", async || {
+        until("the mesh is half full", PATIENCE, async || {
             self.metric("weir_mesh_states").await >= (STATES / 2) as f64
         })
         .await;
@@ -150,13 +154,13 @@ impl World {
             When::BeforeTheFirstFetch | When::AnswerQueued | When::StaleFires => {}
             // One query for the key of the zone, which all of them wait for.
             When::AwaitingDnskey => {
-                until("all wait for the key", async || {
+                until("all wait for the key", PATIENCE, async || {
                     self.upstream.held(ZONE) > 0 && self.metric("weir_mesh_fetches").await < 1.5
                 })
                 .await;
             }
             _ => {
-                until("all are asked of the upstream", async || {
+                until("all are asked of the upstream", PATIENCE, async || {
                     cases.iter().all(|case| case.is_held(&self.upstream))
                 })
                 .await;
@@ -206,7 +210,10 @@ impl World {
             "weir_mesh_waiters",
             "weir_mesh_fetches",
         ] {
-            until(gauge, async || self.metric(gauge).await.abs() < 0.5).await;
+            until(gauge, PATIENCE, async || {
+                self.metric(gauge).await.abs() < 0.5
+            })
+            .await;
         }
         let streams = self.metric("weir_streams_total").await;
         let ends = self.metric("weir_stream_dispositions_total").await;
@@ -232,14 +239,6 @@ fn document(upstream: &HeldUpstream) -> Value {
         "cache": {},
         "drain": { "notice": "0s", "timeout": "20s" },
     })
-}
-
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let by = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < by, "not in time: {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Makes another document live; what waits goes on by the old one.
