@@ -1,5 +1,5 @@
 //! The lifecycle matrix through real TLS and HTTP/2 on loopback, against the real binary: how a stream ends (7) x
-//! when (9) x who else waits (4), 252 cases. `stream_lifecycle.rs` has the same on the core.
+//! when (9) x who else waits (4), 252 cases. `in_memory/stream_lifecycle.rs` has the same on the core.
 //!
 //! One test for each moment, one data plane for its 24 cases and one for the four that end by its drain. All cases
 //! are brought to the moment, then all end, then the upstream answers. Every companion whose connection lives gets

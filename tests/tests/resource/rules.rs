@@ -1,6 +1,5 @@
 //! What the API server refuses, asked of the rules themselves: each wrong object is refused with
 //! the message that a user sees, and the right ones pass.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kube::core::cel::validate_cel;
 use serde_json::json;

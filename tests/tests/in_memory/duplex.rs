@@ -1,5 +1,4 @@
 //! The second level on its seeds; see `weir_tests::duplex`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use weir_tests::duplex::world::{Report, run};
 

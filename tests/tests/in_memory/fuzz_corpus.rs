@@ -1,6 +1,5 @@
 //! The fuzz targets over the committed corpus, and over seeded mutations of it: what libFuzzer once found
 //! stays found, on the ordinary compiler, in seconds.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 

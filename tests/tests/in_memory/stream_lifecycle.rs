@@ -1,7 +1,6 @@
 //! The lifecycle matrix on the core: how a stream ends x when x who else waits, 252 cases.
 //!
 //! Each case ends with all answered and nothing left, and every invariant is checked after every event.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use weir_resolver::event::{CloseCause, Event};
 use weir_resolver::key::StreamKey;

@@ -1,6 +1,5 @@
 //! The files made from the types of `weir-crds` are current, and every field says what a user has
 //! to know of it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
