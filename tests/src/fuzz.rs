@@ -1,7 +1,7 @@
 //! What fuzzing runs: the readers of foreign octets, and the mesh under any order of events.
 //!
-//! `tests/fuzz` feeds these with libFuzzer, `tests/tests/in_memory/fuzz_corpus.rs` with the committed corpus and mutations of it.
-//! A finding is a panic. Depends on nothing but the core and its oracle, so that it builds in both places.
+//! `tests/fuzz` feeds these with libFuzzer, `tests/tests/in_memory/fuzz_corpus.rs` with the committed corpus and
+//! mutations of it. A finding is a panic. Depends on nothing but the core and its oracle, so that it builds in both places.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -48,6 +48,7 @@ pub struct Id<T> {
 }
 
 impl<T> Id<T> {
+    /// The handle of a slot; its arena alone makes it.
     pub(crate) const fn new(index: u32, generation: NonZeroU32) -> Self {
         Self {
             index,
@@ -56,10 +57,12 @@ impl<T> Id<T> {
         }
     }
 
+    /// Which slot it names.
     pub(crate) const fn index(self) -> u32 {
         self.index
     }
 
+    /// How often the slot was in use when the handle was made.
     pub(crate) const fn generation(self) -> NonZeroU32 {
         self.generation
     }

@@ -87,6 +87,7 @@ pub(crate) struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
+    /// Reads a packed message in place; none when it is cut off.
     pub(crate) fn read(block: &'a [u8]) -> Option<Self> {
         let rest = block.get(name_length(block)?..)?;
         let (head, sets) = rest.split_first_chunk::<10>()?;
@@ -142,6 +143,7 @@ pub(crate) struct Age {
 }
 
 impl Age {
+    /// What is left, in seconds, of a TTL that was `kept`; that of stale records when nothing is.
     pub(crate) const fn ttl(self, kept: u32) -> u32 {
         match kept.saturating_sub(self.elapsed) {
             0 => self.expired_ttl,

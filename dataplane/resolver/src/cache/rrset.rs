@@ -55,6 +55,7 @@ pub(crate) struct Times {
     pub(crate) dead_before: u32,
 }
 
+/// Where an RRset is kept, by its owner (lower case, wire form), type and class.
 pub(crate) const fn key_of(
     name: &[u8],
     name_hash: u64,

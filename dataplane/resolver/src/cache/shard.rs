@@ -85,6 +85,7 @@ impl Marks {
         Self(if complete { Self::COMPLETE } else { 0 })
     }
 
+    /// Whether the RRset is all of the answer to the question for it.
     pub(crate) const fn is_complete(self) -> bool {
         self.0 & Self::COMPLETE != 0
     }
@@ -144,6 +145,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    /// An empty shard of at most so many octets.
     pub(crate) const fn new(octets_max: usize) -> Self {
         Self {
             index: HashTable::new(),

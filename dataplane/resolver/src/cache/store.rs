@@ -35,6 +35,7 @@ pub struct Usage {
 }
 
 impl Store {
+    /// Shards of `size` octets in all; `seed` must be secret.
     pub(crate) fn new(size: usize, seed: [u64; 2]) -> Self {
         let count = (size / SHARD_OCTETS_MIN).clamp(1, SHARDS_MAX);
         // The greatest power of two that is not above.
@@ -73,6 +74,7 @@ impl Store {
         self.each(|shard| shard.resize(share, dead_before));
     }
 
+    /// What all shards come to; each is locked once.
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
         self.each(|shard| {

@@ -26,6 +26,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// What these settings tell.
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             told: [

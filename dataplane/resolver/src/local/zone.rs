@@ -24,6 +24,7 @@ pub(crate) struct Zone {
 }
 
 impl Zone {
+    /// The zone, its records by name.
     pub(crate) fn new(zone: &LocalZone) -> Self {
         let mut records: BTreeMap<Name, Vec<Arc<Rrset>>> = BTreeMap::new();
         for set in &zone.records {

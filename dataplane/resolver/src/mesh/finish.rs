@@ -182,6 +182,7 @@ impl<P: Program> Table<P> {
         self.end_fetch(fetch)
     }
 
+    /// Tells the trace of its state how a fetch ended.
     pub(crate) fn trace_fetch(&mut self, fetch: FetchId, record: &FetchRecord, end: FetchEnd) {
         let round_trip = self.now.instant.since(record.sent);
         self.trace(record.state, || Change::FetchEnded {

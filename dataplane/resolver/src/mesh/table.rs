@@ -63,6 +63,7 @@ pub(crate) struct KeyFlags {
 }
 
 impl KeyFlags {
+    /// Those of a key.
     pub(crate) fn of(key: &QuestionKey) -> Self {
         Self {
             recursion_desired: key.recursion_desired,
@@ -73,6 +74,7 @@ impl KeyFlags {
         }
     }
 
+    /// The key of a question with them.
     pub(crate) fn with(self, question: Question) -> QuestionKey {
         QuestionKey {
             question,
@@ -155,6 +157,7 @@ const STATES_PER_SLOT: usize = 2;
 const EDGES_PER_STATE: usize = 4;
 
 impl<P> Table<P> {
+    /// An empty table that goes by these settings.
     pub(crate) fn new(
         settings: Arc<Settings>,
         cache: Arc<Cache>,

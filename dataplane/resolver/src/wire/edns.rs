@@ -90,6 +90,7 @@ impl<'a> Opt<'a> {
         Ok(opt)
     }
 
+    /// What of it a client can say.
     pub(crate) const fn of_client(&self) -> ClientEdns {
         ClientEdns {
             version: self.version,
@@ -99,6 +100,7 @@ impl<'a> Opt<'a> {
         }
     }
 
+    /// What of it a server can say.
     pub(crate) fn of_reply(&self) -> ReplyEdns {
         let agent = self.report_channel.map(Name::from_wire);
         ReplyEdns {

@@ -40,6 +40,7 @@ pub(crate) struct WireName {
 }
 
 impl WireName {
+    /// Its octets in wire form, the root label included.
     pub(crate) fn as_slice(&self) -> &[u8] {
         self.octets
             .get(..usize::from(self.length))
@@ -55,18 +56,22 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// A position in a message, in octets from its start.
     pub(crate) const fn new(message: &'a [u8], position: usize) -> Self {
         Self { message, position }
     }
 
+    /// Octets from the start of the message.
     pub(crate) const fn position(&self) -> usize {
         self.position
     }
 
+    /// Whether all of the message is read.
     pub(crate) const fn is_at_end(&self) -> bool {
         self.position == self.message.len()
     }
 
+    /// Reads so many octets.
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let end = self.position.saturating_add(count);
         let part = self
@@ -77,6 +82,7 @@ impl<'a> Cursor<'a> {
         Ok(part)
     }
 
+    /// Reads two octets as a number.
     pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
         let part = self
             .take(2)?
@@ -85,6 +91,7 @@ impl<'a> Cursor<'a> {
         Ok(u16::from_be_bytes(*part))
     }
 
+    /// Reads four octets as a number.
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         let part = self
             .take(4)?

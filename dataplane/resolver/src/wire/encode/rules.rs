@@ -19,6 +19,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// Those of one client for one answer.
     pub(crate) fn of<'a, I>(head: &Head<'_>, settings: &Settings, body: &Body<I>) -> Self
     where
         I: Iterator<Item = RrsetView<'a>> + Clone,
@@ -60,6 +61,7 @@ impl Rules {
         (self.dnssec_ok || asked || !proof) && (self.signatures_in_answer || !set.rdata.is_empty())
     }
 
+    /// As in the answer section; NS only where the answer is not minimal.
     pub(crate) fn in_authority(&self, set: &RrsetView<'_>) -> bool {
         match set.record_type {
             RecordType::NSEC | RecordType::NSEC3 | RecordType::DS | RecordType::DNSKEY => {
@@ -70,6 +72,7 @@ impl Rules {
         }
     }
 
+    /// Nothing where the answer is minimal.
     pub(crate) fn in_additional(&self, set: &RrsetView<'_>) -> bool {
         !self.minimal && (self.dnssec_ok || !set.rdata.is_empty())
     }

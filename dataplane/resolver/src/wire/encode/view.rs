@@ -25,6 +25,7 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// A query of the mesh.
     pub(crate) fn of(query: &'a Query) -> Self {
         Self {
             id: query.id,
@@ -40,6 +41,7 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// DO (RFC 3225).
     pub(crate) fn dnssec_ok(&self) -> bool {
         self.edns.is_some_and(|edns| edns.dnssec_ok)
     }
@@ -59,6 +61,7 @@ pub(crate) struct RrsetView<'a> {
 }
 
 impl<'a> RrsetView<'a> {
+    /// An RRset of the mesh.
     pub(crate) fn of(set: &'a Rrset) -> Self {
         Self {
             owner: set.owner.as_wire(),

@@ -29,6 +29,7 @@ pub(crate) struct Writer<'o, 'h> {
 }
 
 impl<'o, 'h> Writer<'o, 'h> {
+    /// Puts the question in, and leaves room for the header and for OPT; `with_error` where an extended error comes.
     pub(crate) fn begin(
         out: &'o mut BytesMut,
         head: &'h Head<'h>,
