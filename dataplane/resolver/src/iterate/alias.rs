@@ -195,6 +195,9 @@ fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::ResponseCode;
+    use crate::iterate::internet::internet;
+    use crate::scenario::shown;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
@@ -283,5 +286,21 @@ mod tests {
         let chain = walk_a(&root, "s.x.x", ".").unwrap();
         assert_eq!(chain.rrsets.len(), 3);
         assert_eq!(chain.target, Some(name("s")));
+    }
+
+    #[test]
+    fn aliases_are_followed_across_zones_and_loops_end() {
+        let mut world = internet();
+        let answer = world.resolve("a.example.com", RecordType::A);
+        assert_eq!(
+            shown(&answer),
+            [
+                "a.example.com. CNAME www.example.org.",
+                "www.example.org. A 192.0.2.2"
+            ]
+        );
+        assert_eq!(answer.ttl, 60);
+        let looped = world.resolve("loop.example.com", RecordType::A);
+        assert_eq!(looped.rcode, ResponseCode::SERVFAIL);
     }
 }

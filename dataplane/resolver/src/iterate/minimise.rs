@@ -110,7 +110,11 @@ impl Minimiser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::ResponseCode;
+    use crate::iterate::internet::internet;
     use crate::rrset::Class;
+    use crate::scenario::{answers, denies};
+    use crate::settings::QnameMinimisation;
 
     fn question(name: &str) -> Question {
         Question {
@@ -172,5 +176,28 @@ mod tests {
             minimiser.timed_out();
         }
         assert_eq!(minimiser.question(&full, &Name::root()), full);
+    }
+
+    #[test]
+    fn denied_empty_non_terminals_do_not_hide_names() {
+        let mut world = internet();
+        world.server("10.0.0.3", |plan| match plan.question.name.label_count() {
+            3 => denies(ResponseCode::NXDOMAIN, "example.com 900 SOA 60"),
+            _ => answers(&["www.empty.example.com 300 A 192.0.2.4"]),
+        });
+        let answer = world.resolve("www.empty.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::NOERROR);
+        world.settings.resolution.qname_minimisation = QnameMinimisation::Strict;
+        let mut fresh = internet();
+        fresh.settings.resolution.qname_minimisation = QnameMinimisation::Strict;
+        fresh.server("10.0.0.3", |_| {
+            denies(ResponseCode::NXDOMAIN, "example.com 900 SOA 60")
+        });
+        let answer = fresh.resolve("www.empty.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::NXDOMAIN);
+        assert_eq!(
+            fresh.asked().last().unwrap(),
+            "10.0.0.3 empty.example.com. A"
+        );
     }
 }

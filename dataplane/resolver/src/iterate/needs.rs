@@ -76,3 +76,43 @@ fn resume(
     }
     Next::Choose
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::answer::ResponseCode;
+    use crate::iterate::internet::internet;
+    use crate::rrset::RecordType;
+    use crate::scenario::{Reaction, answers, denies, shown};
+
+    #[test]
+    fn name_servers_elsewhere_are_looked_up() {
+        let mut world = internet();
+        let answer = world.resolve("www.example.org", RecordType::A);
+        assert_eq!(shown(&answer), ["www.example.org. A 192.0.2.2"]);
+    }
+
+    #[test]
+    fn glue_leads_on_when_the_zone_contradicts_it() {
+        let mut world = internet();
+        world.server("10.0.0.3", |plan| {
+            match (
+                plan.question.name.to_string().as_str(),
+                plan.question.record_type,
+            ) {
+                ("ns.example.com.", RecordType::A) => answers(&["ns.example.com 300 A 10.0.0.9"]),
+                ("www.example.org.", RecordType::A) => {
+                    answers(&["www.example.org 300 A 192.0.2.2"])
+                }
+                _ => denies(ResponseCode::NOERROR, "example.com 900 SOA 60"),
+            }
+        });
+        world.server("10.0.0.9", |_| Reaction::Reply(5, vec![], vec![], vec![]));
+        let answer = world.resolve("www.example.org", RecordType::A);
+        assert_eq!(shown(&answer), ["www.example.org. A 192.0.2.2"]);
+        assert!(
+            world
+                .asked()
+                .contains(&"10.0.0.9 www.example.org. A".to_owned())
+        );
+    }
+}

@@ -66,3 +66,32 @@ pub fn request(work: &mut Work, context: &mut Context<'_>, zone: Name) -> Next {
     });
     Next::Wait
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::answer::ResponseCode;
+    use crate::iterate::internet::internet;
+    use crate::name::Name;
+    use crate::rrset::RecordType;
+    use crate::scenario::{answers, question, refers};
+
+    #[test]
+    fn priming_is_asked_for_once() {
+        let mut world = internet();
+        world.settings.resolution.prime_root = true;
+        world.server("10.0.0.1", |plan| {
+            if plan.question.name.is_root() {
+                answers(&[". 86400 NS k.root"])
+            } else {
+                refers(
+                    &["com 86400 NS a.gtld.com"],
+                    &["a.gtld.com 86400 A 10.0.0.2"],
+                )
+            }
+        });
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::NOERROR);
+        assert_eq!(world.asked()[0], "10.0.0.1 . NS");
+        assert_eq!(question(".", RecordType::NS).name, Name::root());
+    }
+}

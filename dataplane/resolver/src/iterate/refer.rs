@@ -162,3 +162,68 @@ pub fn ds_by_referral(
     answer.ttl = answer.ttl.min(context.settings.cache.ttl_negative_max);
     Next::Finish(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::answer::ResponseCode;
+    use crate::iterate::internet::internet;
+    use crate::rrset::RecordType;
+    use crate::scenario::{Reaction, answers, denies, refers};
+
+    #[test]
+    fn a_hostile_referral_costs_a_bounded_number_of_queries() {
+        let mut world = internet();
+        world.server("10.0.0.2", |plan| {
+            let cut = plan.question.name.suffix(2);
+            let ns: Vec<String> = (0..100)
+                .map(|number| format!("{cut} 3600 NS n{number}.{cut}victim{number}.com"))
+                .collect();
+            Reaction::Reply(0, vec![], ns, vec![])
+        });
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::SERVFAIL);
+        assert!(world.log.len() <= 200, "{}", world.log.len());
+    }
+
+    #[test]
+    fn referrals_are_remembered_until_they_expire() {
+        let mut world = internet();
+        world.resolve("www.example.com", RecordType::A);
+        world.resolve("www.empty.example.com", RecordType::A);
+        assert_eq!(
+            world.asked(),
+            [
+                "10.0.0.3 empty.example.com. A",
+                "10.0.0.3 www.empty.example.com. A"
+            ]
+        );
+        world.pass(4000);
+        world.resolve("www.empty.example.com", RecordType::A);
+        assert_eq!(world.asked()[0], "10.0.0.2 example.com. A");
+    }
+
+    #[test]
+    fn a_child_below_an_expired_delegation_is_not_trusted() {
+        let mut world = internet();
+        world.server("10.0.0.2", |plan| match plan.question.name.label_count() {
+            2 => refers(
+                &["example.com 5 NS ns.example.com"],
+                &["ns.example.com 5 A 10.0.0.3"],
+            ),
+            _ => denies(ResponseCode::NXDOMAIN, "com 900 SOA 60"),
+        });
+        world.server("10.0.0.3", |_| {
+            refers(
+                &["sub.example.com 86400 NS ns.sub.example.com"],
+                &["ns.sub.example.com 86400 A 10.0.0.4"],
+            )
+        });
+        world.server("10.0.0.4", |_| {
+            answers(&["a.sub.example.com 1 A 192.0.2.9"])
+        });
+        world.resolve("a.sub.example.com", RecordType::A);
+        world.pass(10);
+        world.resolve("a.sub.example.com", RecordType::A);
+        assert_eq!(world.asked()[0], "10.0.0.2 example.com. A");
+    }
+}

@@ -266,3 +266,148 @@ fn full(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::answer::ResponseCode;
+    use crate::fetch::Transport;
+    use crate::iterate::internet::internet;
+    use crate::name::Name;
+    use crate::rrset::RecordType;
+    use crate::scenario::{AA, RA, Reaction, TC, answers, refers, shown, socket, texts};
+
+    #[test]
+    fn truncated_replies_are_asked_for_over_tcp() {
+        let mut world = internet();
+        let answer = world.resolve("big.example.com", RecordType::A);
+        assert_eq!(shown(&answer), ["big.example.com. A 192.0.2.3"]);
+        assert_eq!(
+            world.asked().last().unwrap(),
+            "10.0.0.3 big.example.com. A tcp"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_is_lost_after_truncation_is_tried_once_more() {
+        for (lost, rcode) in [(1, ResponseCode::NOERROR), (2, ResponseCode::SERVFAIL)] {
+            let mut world = internet();
+            let streams = core::cell::Cell::new(0);
+            world.server("10.0.0.3", move |plan| match plan.transport {
+                Transport::Udp => Reaction::Reply(AA | TC, vec![], vec![], vec![]),
+                _ if streams.replace(streams.get() + 1) < lost => Reaction::Silence,
+                _ => answers(&["big.example.com 300 A 192.0.2.3"]),
+            });
+            assert_eq!(world.resolve("big.example.com", RecordType::A).rcode, rcode);
+            let streams = world
+                .log
+                .iter()
+                .filter(|plan| plan.transport == Transport::Tcp);
+            assert!(streams.clone().all(|plan| plan.timeout.as_millis() >= 1000));
+            assert_eq!(streams.count(), 2);
+        }
+    }
+
+    #[test]
+    fn dead_and_lame_servers_are_passed_over() {
+        let mut world = internet();
+        world.server("10.0.0.2", |_| {
+            refers(
+                &[
+                    "example.com 3600 NS ns1.example.com",
+                    "example.com 3600 NS ns2.example.com",
+                    "example.com 3600 NS ns3.example.com",
+                    "example.com 3600 NS ns4.example.com",
+                ],
+                &[
+                    "ns1.example.com 3600 A 10.0.1.1",
+                    "ns2.example.com 3600 A 10.0.1.2",
+                    "ns3.example.com 3600 A 10.0.1.3",
+                    "ns4.example.com 3600 A 10.0.0.3",
+                ],
+            )
+        });
+        world.server("10.0.1.1", |_| Reaction::Silence);
+        world.server("10.0.1.2", |_| refers(&[". 60 NS a.root"], &[]));
+        world.server("10.0.1.3", |_| {
+            Reaction::Reply(RA, texts(&["www.example.com 60 A 6.6.6.6"]), vec![], vec![])
+        });
+        for _ in 0..10 {
+            let answer = world.resolve("www.example.com", RecordType::A);
+            assert_eq!(shown(&answer), ["www.example.com. A 192.0.2.1"]);
+        }
+        let lame = |address: &str| {
+            let zone = Name::from_text("example.com").unwrap();
+            world
+                .infra
+                .view(world.now.instant, socket(address), &zone)
+                .lame
+        };
+        assert!(lame("10.0.0.3").is_none());
+    }
+
+    #[test]
+    fn servers_without_edns_are_asked_without_it() {
+        let mut world = internet();
+        world.server("10.0.0.3", |plan| {
+            if plan.edns {
+                Reaction::Reply(ResponseCode::FORMERR.0, vec![], vec![], vec![])
+            } else {
+                answers(&["www.example.com 300 A 192.0.2.1"])
+            }
+        });
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(shown(&answer), ["www.example.com. A 192.0.2.1"]);
+        let view = world
+            .infra
+            .view(world.now.instant, socket("10.0.0.3"), &Name::root());
+        assert!(!view.edns);
+    }
+
+    #[test]
+    fn a_server_that_loses_case_is_asked_plainly() {
+        let mut world = internet();
+        world.settings.resolution.case_randomisation = true;
+        world.server("10.0.0.3", |plan| {
+            if plan.randomise_case {
+                Reaction::CaseLost
+            } else {
+                answers(&["www.example.com 300 A 192.0.2.1"])
+            }
+        });
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(shown(&answer), ["www.example.com. A 192.0.2.1"]);
+        assert_eq!(
+            world.asked().last().unwrap(),
+            "10.0.0.3 www.example.com. A tcp"
+        );
+        let view = world
+            .infra
+            .view(world.now.instant, socket("10.0.0.3"), &Name::root());
+        assert!(!view.keeps_case && view.edns);
+    }
+
+    #[test]
+    fn loss_does_not_take_the_defences_down() {
+        let mut world = internet();
+        world.settings.resolution.case_randomisation = true;
+        let asked = core::cell::Cell::new(0);
+        world.server("10.0.0.3", move |plan| {
+            asked.set(asked.get() + 1);
+            if plan.transport == Transport::Udp && asked.get() > 1 {
+                Reaction::Silence
+            } else {
+                answers(&["x.example.com 0 A 192.0.2.1"])
+            }
+        });
+        world.resolve("x.example.com", RecordType::A);
+        let answer = world.resolve("x.example.com", RecordType::A);
+        assert_eq!(shown(&answer), ["x.example.com. A 192.0.2.1"]);
+        let sent: Vec<bool> = world.log.iter().map(|plan| plan.randomise_case).collect();
+        assert_eq!(sent, [true, true, false]);
+        assert_eq!(world.log.last().unwrap().transport, Transport::Tcp);
+        let view = world
+            .infra
+            .view(world.now.instant, socket("10.0.0.3"), &Name::root());
+        assert!(view.keeps_case && view.edns);
+    }
+}

@@ -239,7 +239,8 @@ fn after_name(mut rest: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
     use crate::answer::ResponseCode;
-    use crate::scenario::{AA, Reaction, World, answers, refers, texts};
+    use crate::iterate::internet::internet;
+    use crate::scenario::{AA, Reaction, World, answers, refers, shown, texts};
     use crate::settings::{Prefix, Settings};
 
     fn name(text: &str) -> Name {
@@ -421,5 +422,24 @@ mod tests {
         let svcb = [&b"\0\x01\0\0\x04\0\x04"[..], &[10, 0, 0, 9]].concat();
         let svcb = rrset("a.example", RecordType::HTTPS, &[&svcb]);
         assert!(without_private(svcb, &settings).is_none());
+    }
+
+    #[test]
+    fn foreign_records_are_left_out() {
+        let mut world = internet();
+        world.server("10.0.0.3", |_| {
+            Reaction::Reply(
+                AA,
+                texts(&[
+                    "www.example.com 300 A 192.0.2.1",
+                    "www.bank.org 300 A 6.6.6.6",
+                ]),
+                texts(&["org 300 NS ns.example.com"]),
+                texts(&["a.gtld.com 300 A 6.6.6.6"]),
+            )
+        });
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(shown(&answer), ["www.example.com. A 192.0.2.1"]);
+        assert!(answer.authority.is_empty() && answer.additional.is_empty());
     }
 }

@@ -311,3 +311,42 @@ pub fn pass_over_lame(
     }
     Next::Choose
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::answer::ResponseCode;
+    use crate::iterate::internet::internet;
+    use crate::name::Name;
+    use crate::rrset::RecordType;
+    use crate::scenario::{Reaction, socket};
+
+    #[test]
+    fn silence_backs_off_and_ends() {
+        let mut world = internet();
+        world.server("10.0.0.3", |_| Reaction::Silence);
+        let answer = world.resolve("www.example.com", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::SERVFAIL);
+        let timeouts: Vec<u128> = world
+            .log
+            .iter()
+            .filter(|plan| plan.server == socket("10.0.0.3"))
+            .map(|plan| plan.timeout.as_millis())
+            .collect();
+        assert_eq!(timeouts, [376, 752, 1504]);
+    }
+
+    #[test]
+    fn a_zone_over_its_rate_is_left_alone() {
+        let mut world = internet();
+        let zone = Name::from_text("example.com").unwrap();
+        world.settings.resolution.rate_limits.zone_overrides = vec![(zone, 2)];
+        let mut resolve = |name: &str| world.resolve(name, RecordType::A).rcode;
+        assert_eq!(resolve("www.example.com"), ResponseCode::NOERROR);
+        assert_eq!(resolve("empty.example.com"), ResponseCode::NOERROR);
+        assert_eq!(resolve("b.example.com"), ResponseCode::SERVFAIL);
+        assert!(world.log.is_empty());
+        world.pass(1);
+        world.resolve("b.example.com", RecordType::A);
+        assert!(!world.log.is_empty());
+    }
+}
