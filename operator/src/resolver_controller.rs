@@ -22,6 +22,7 @@ use weir_crds::resolver::status::ResolverStatus;
 
 use crate::clock;
 use crate::context::Context;
+use crate::memory::Remembered;
 use crate::metrics::{Outcome, OutcomeLabel};
 use crate::naming;
 use apply::{ApplyFault, apply, apply_files, remove_authority};
@@ -247,6 +248,28 @@ async fn reconcile_one(
     Ok((Action::requeue(again), Outcome::Ok))
 }
 
+/// What is to be done next, by what is desired, what is accepted and what is remembered.
+fn next_step(
+    resolver: &ValidatedResolver,
+    found: &Dereferenced,
+    remembered: &Remembered,
+    now: UnixSeconds,
+) -> Step {
+    let accepted = found.accepted.config.as_ref();
+    let accepted_revision = accepted.map(weir_config::DataplaneConfig::revision);
+    let accepted_startup = accepted.map(startup);
+    plan(&Situation {
+        desired: &resolver.config.revision(),
+        desired_startup: &resolver.startup(),
+        accepted: accepted_revision.as_deref(),
+        accepted_startup: accepted_startup.as_deref(),
+        strategy: resolver.strategy,
+        pods: &found.pods,
+        remembered,
+        now,
+    })
+}
+
 /// Applies the objects and brings document and certificate to the pods.
 async fn roll_out(
     context: &Context,
@@ -259,20 +282,8 @@ async fn roll_out(
     let key = (resolver.namespace.clone(), resolver.name.clone());
     let mut remembered = context.memory.get(&key);
     let accepted_config = found.accepted.config.as_ref();
-    let accepted_revision = accepted_config.map(weir_config::DataplaneConfig::revision);
-    let accepted_startup = accepted_config.map(startup);
     let desired_startup = resolver.startup();
-    let desired_revision = resolver.config.revision();
-    let step = plan(&Situation {
-        desired: &desired_revision,
-        desired_startup: &desired_startup,
-        accepted: accepted_revision.as_deref(),
-        accepted_startup: accepted_startup.as_deref(),
-        strategy: resolver.strategy,
-        pods: &found.pods,
-        remembered: &remembered,
-        now,
-    });
+    let step = next_step(resolver, found, &remembered, now);
     let serving = certified
         .serving
         .as_ref()

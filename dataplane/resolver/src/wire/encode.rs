@@ -113,13 +113,7 @@ where
     for mut set in body.authority.filter(|set| rules.in_authority(set)) {
         set.ttl = set.ttl.min(settings.cache.ttl_max);
         if set.record_type == RecordType::SOA {
-            // RFC 2308, 3 and 5: a denial is kept for the least of the SOA's TTL and its MINIMUM.
-            let minimum = RdataList::items(set.rdata).next().and_then(soa_minimum);
-            let (least, most) = (
-                settings.cache.ttl_negative_min,
-                settings.cache.ttl_negative_max,
-            );
-            set.ttl = set.ttl.min(minimum.unwrap_or(0).max(least)).min(most);
+            set.ttl = denial_ttl(&set, settings);
             max_age = max_age.or(Some(set.ttl));
         }
         writer.set(1, &set, rules.dnssec_ok);
@@ -138,6 +132,16 @@ where
         extended_error,
         max_age: max_age.filter(|_| keeps).map(|age| age.min(body.ttl)),
     }
+}
+
+/// RFC 2308, 3 and 5: a denial is kept for the least of the SOA's TTL and its MINIMUM, within the settings.
+fn denial_ttl(soa: &RrsetView<'_>, settings: &Settings) -> u32 {
+    let minimum = RdataList::items(soa.rdata).next().and_then(soa_minimum);
+    let (least, most) = (
+        settings.cache.ttl_negative_min,
+        settings.cache.ttl_negative_max,
+    );
+    soa.ttl.min(minimum.unwrap_or(0).max(least)).min(most)
 }
 
 #[cfg(test)]
