@@ -1,48 +1,25 @@
 //! Translates a `DataplaneConfig` into what the core goes by. The only translation: whatever a
 //! document says is checked there or here, and a `Settings` holds nothing that could be wrong.
 
+mod dnssec;
+mod fault;
 pub mod record;
-
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+mod resolution;
+mod value;
+mod zone;
 
 use weir_config::access::AccessAction as ConfigAccess;
-use weir_config::dnssec::{DnssecMode as ConfigMode, TrustAnchors};
 use weir_config::mesh::OnStreamReset as ConfigReset;
-use weir_config::resolution::{IpFamily, QnameMinimisation as ConfigMinimisation};
-use weir_config::unit::cidr::Cidr;
-use weir_config::zone::{LocalZoneType, RootHints, UpstreamProtocol};
 use weir_config::{DataplaneConfig, Problem};
-use weir_resolver::fetch::Transport;
-use weir_resolver::name::Name;
 use weir_resolver::settings::{
-    AccessAction, AccessRule, BudgetSettings, CacheSettings, DnssecMode, DnssecSettings, Hint,
-    LocalZone, LocalZoneKind, MeshSettings, NegativeTrustAnchor, OnStreamReset, Prefix,
-    QnameMinimisation, RateLimits, ResolutionSettings, ResponseSettings, ServeStale, Settings,
-    Upstream, UpstreamZone,
+    AccessAction, AccessRule, CacheSettings, MeshSettings, OnStreamReset, ResponseSettings,
+    ServeStale, Settings,
 };
-use weir_resolver::time::UnixTime;
-use weir_resolver::{root_hints, trust_anchor};
 
-/// RFC 1035, 4.2.1.
-const DNS_PORT: u16 = 53;
-
-/// What is wrong, field by field.
-#[derive(Default)]
-struct Faults(Vec<Problem>);
-
-impl Faults {
-    fn add(&mut self, field: String, message: String) {
-        self.0.push(Problem { field, message });
-    }
-
-    fn name(&mut self, field: impl Fn() -> String, text: &str) -> Name {
-        Name::from_text(text).unwrap_or_else(|fault| {
-            self.add(field(), format!("'{text}' is not a domain name: {fault}"));
-            Name::root()
-        })
-    }
-}
+use crate::settings::dnssec::dnssec;
+use crate::settings::fault::Faults;
+use crate::settings::resolution::resolution;
+use crate::settings::value::{clamp, prefix};
 
 /// The settings of one of `workers` workers.
 ///
@@ -108,244 +85,6 @@ fn mesh(config: &DataplaneConfig, workers: u16) -> MeshSettings {
     }
 }
 
-fn resolution(
-    config: &DataplaneConfig,
-    defaults: ResolutionSettings,
-    faults: &mut Faults,
-) -> ResolutionSettings {
-    let from = &config.resolution;
-    let root_hints = hints(&from.root_hints, faults);
-    let (forward_zones, stub_zones) = (forward_zones(config, faults), stub_zones(config, faults));
-    let asked = root_hints
-        .iter()
-        .flat_map(|hint| hint.addresses.iter().copied());
-    let zones = forward_zones.iter().chain(&stub_zones);
-    let named = zones.flat_map(|zone| zone.upstreams.iter().map(|upstream| upstream.address));
-    // Whoever configures a loopback server means it; else no delegation may lead there.
-    let avoid_loopback = !asked.chain(named).any(|address| address.ip().is_loopback());
-    let budget = &from.budget;
-    ResolutionSettings {
-        prime_root: matches!(from.root_hints, RootHints::BuiltIn(_)),
-        root_hints,
-        forward_zones,
-        stub_zones,
-        local_zones: local_zones(config, faults),
-        qname_minimisation: match from.qname_minimisation {
-            ConfigMinimisation::Off => QnameMinimisation::Off,
-            ConfigMinimisation::Relaxed => QnameMinimisation::Relaxed,
-            ConfigMinimisation::Strict => QnameMinimisation::Strict,
-        },
-        case_randomisation: from.case_randomisation,
-        upstream_cookies: from.upstream_cookies,
-        error_reporting: from.error_reporting,
-        builtin_local_zones: from.special_use_names,
-        rate_limits: rate_limits(&from.rate_limits, faults),
-        nat64: from.dns64.as_ref().is_some_and(|dns64| dns64.nat64),
-        budget: BudgetSettings {
-            upstream_queries: clamp(budget.upstream_queries),
-            queries_per_state: clamp(budget.queries_per_state),
-            restarts: clamp(budget.restarts),
-            depth: clamp(budget.depth),
-        },
-        ipv4: from.ip_families.contains(&IpFamily::IPv4),
-        ipv6: from.ip_families.contains(&IpFamily::IPv6),
-        private_addresses: from.private_addresses.iter().map(prefix).collect(),
-        private_domains: from
-            .private_domains
-            .iter()
-            .enumerate()
-            .map(|(index, text)| {
-                faults.name(|| format!("resolution.privateDomains[{index}]"), text)
-            })
-            .collect(),
-        avoid_loopback,
-        dns64_prefix: from.dns64.as_ref().map(|dns64| prefix(&dns64.prefix)),
-        ..defaults
-    }
-}
-
-fn rate_limits(from: &weir_config::rate_limit::RateLimits, faults: &mut Faults) -> RateLimits {
-    let field = |index| format!("resolution.rateLimits.perZone.overrides[{index}].zone");
-    let (client, zone) = (&from.per_client, &from.per_zone);
-    let rules = client.overrides.iter();
-    let zones = zone.overrides.iter().enumerate();
-    RateLimits {
-        client: client.queries_per_second,
-        client_overrides: rules
-            .map(|rule| (prefix(&rule.cidr), rule.queries_per_second))
-            .collect(),
-        zone: zone.queries_per_second,
-        zone_overrides: zones
-            .map(|(index, rule)| {
-                let name = faults.name(|| field(index), &rule.zone);
-                (name, rule.queries_per_second)
-            })
-            .collect(),
-    }
-}
-
-fn hints(hints: &RootHints, faults: &mut Faults) -> Vec<Hint> {
-    let servers = match hints {
-        RootHints::BuiltIn(_) => return root_hints::builtin(),
-        RootHints::Servers(servers) => servers,
-    };
-    let hint = |(index, server): (usize, &weir_config::zone::RootServer)| {
-        let field = || format!("resolution.rootHints.servers[{index}].name");
-        Hint {
-            name: faults.name(field, &server.name),
-            addresses: server
-                .addresses
-                .iter()
-                .map(|ip| SocketAddr::new(*ip, DNS_PORT))
-                .collect(),
-        }
-    };
-    servers.iter().enumerate().map(hint).collect()
-}
-
-fn upstream_zone(name: Name, upstreams: Vec<Upstream>, validate: bool) -> UpstreamZone {
-    UpstreamZone {
-        name,
-        upstreams,
-        upstream_names: Vec::new(),
-        validate,
-        fall_back: false,
-        prime: false,
-        no_cache: false,
-    }
-}
-
-fn forward_zones(config: &DataplaneConfig, faults: &mut Faults) -> Vec<UpstreamZone> {
-    let mut zones = Vec::new();
-    for (index, zone) in config.resolution.forward_zones.iter().enumerate() {
-        let field = || format!("resolution.forwardZones[{index}].name");
-        let name = faults.name(field, &zone.name);
-        let upstreams = zone.upstreams.iter().map(|upstream| Upstream {
-            address: SocketAddr::new(upstream.address, upstream.port_or_default()),
-            transport: match (upstream.protocol, &upstream.server_name) {
-                (UpstreamProtocol::DoT, Some(server)) => Transport::Tls(server.as_str().into()),
-                (UpstreamProtocol::DoH, Some(server)) => Transport::Https {
-                    host: server.as_str().into(),
-                    path: upstream.path_or_default().into(),
-                },
-                // The document was checked: neither of the first two is without a name.
-                (UpstreamProtocol::DoT | UpstreamProtocol::DoH | UpstreamProtocol::Do53, _) => {
-                    Transport::Udp
-                }
-            },
-        });
-        zones.push(upstream_zone(name, upstreams.collect(), zone.validate));
-    }
-    zones
-}
-
-fn stub_zones(config: &DataplaneConfig, faults: &mut Faults) -> Vec<UpstreamZone> {
-    let mut zones = Vec::new();
-    for (index, zone) in config.resolution.stub_zones.iter().enumerate() {
-        let field = || format!("resolution.stubZones[{index}].name");
-        let name = faults.name(field, &zone.name);
-        let upstreams = zone.upstreams.iter().map(|upstream| Upstream {
-            address: SocketAddr::new(upstream.address, upstream.port),
-            transport: Transport::Udp,
-        });
-        zones.push(upstream_zone(name, upstreams.collect(), zone.validate));
-    }
-    zones
-}
-
-fn local_zones(config: &DataplaneConfig, faults: &mut Faults) -> Vec<LocalZone> {
-    let mut zones = Vec::new();
-    for (index, zone) in config.resolution.local_zones.iter().enumerate() {
-        let path = format!("resolution.localZones[{index}]");
-        let name = faults.name(|| format!("{path}.name"), &zone.name);
-        let mut records = Vec::new();
-        for (number, text) in zone.records.iter().enumerate() {
-            match record::parse(text, &name) {
-                Ok(found) => record::merge(&mut records, found),
-                Err(fault) => faults.add(format!("{path}.records[{number}]"), fault.to_string()),
-            }
-        }
-        let records = records.into_iter().map(Arc::new).collect();
-        zones.push(LocalZone {
-            name,
-            kind: local_zone_kind(zone.kind),
-            records,
-        });
-    }
-    zones
-}
-
-const fn local_zone_kind(kind: LocalZoneType) -> LocalZoneKind {
-    match kind {
-        LocalZoneType::Static => LocalZoneKind::Static,
-        LocalZoneType::Transparent => LocalZoneKind::Transparent,
-        LocalZoneType::TypeTransparent => LocalZoneKind::TypeTransparent,
-        LocalZoneType::Redirect => LocalZoneKind::Redirect,
-        LocalZoneType::Refuse => LocalZoneKind::Refuse,
-        LocalZoneType::Deny => LocalZoneKind::Deny,
-        LocalZoneType::AlwaysRefuse => LocalZoneKind::AlwaysRefuse,
-        LocalZoneType::AlwaysNxdomain => LocalZoneKind::AlwaysNxdomain,
-        LocalZoneType::AlwaysNodata => LocalZoneKind::AlwaysNodata,
-        LocalZoneType::AlwaysTransparent => LocalZoneKind::AlwaysTransparent,
-        LocalZoneType::Inform => LocalZoneKind::Inform,
-        LocalZoneType::AlwaysNull => LocalZoneKind::AlwaysNull,
-        LocalZoneType::InformDeny => LocalZoneKind::InformDeny,
-        LocalZoneType::BlockA => LocalZoneKind::BlockA,
-        LocalZoneType::BlockAaaa => LocalZoneKind::BlockAaaa,
-        LocalZoneType::BlockAWithData => LocalZoneKind::BlockAWithData,
-        LocalZoneType::BlockAaaaWithData => LocalZoneKind::BlockAaaaWithData,
-        LocalZoneType::NoDefault => LocalZoneKind::NoDefault,
-    }
-}
-
-fn dnssec(
-    config: &DataplaneConfig,
-    defaults: DnssecSettings,
-    faults: &mut Faults,
-) -> DnssecSettings {
-    let from = &config.dnssec;
-    let trust_anchors = match &from.trust_anchors {
-        TrustAnchors::BuiltIn(_) => vec![trust_anchor::builtin_root()],
-        TrustAnchors::Records(records) => {
-            let mut anchors = Vec::new();
-            for (index, text) in records.iter().enumerate() {
-                match record::parse(text, &Name::root()) {
-                    Ok(found) => record::anchor(&mut anchors, found),
-                    Err(fault) => {
-                        let field = format!("dnssec.trustAnchors.records[{index}]");
-                        faults.add(field, fault.to_string());
-                    }
-                }
-            }
-            anchors
-        }
-    };
-    let negative = |(index, anchor): (usize, &weir_config::dnssec::NegativeTrustAnchor)| {
-        let field = || format!("dnssec.negativeTrustAnchors[{index}].name");
-        NegativeTrustAnchor {
-            name: faults.name(field, &anchor.name),
-            expires_at: anchor.expires_at.map(|end| UnixTime(end.0)),
-        }
-    };
-    DnssecSettings {
-        mode: match from.mode {
-            ConfigMode::Validate => DnssecMode::Validate,
-            ConfigMode::Off => DnssecMode::Off,
-        },
-        trust_anchors,
-        negative_trust_anchors: from
-            .negative_trust_anchors
-            .iter()
-            .enumerate()
-            .map(negative)
-            .collect(),
-        aggressive_nsec: from.aggressive_nsec,
-        signatures_per_query: clamp(from.limits.signatures_per_query),
-        nsec3_iterations: clamp(from.limits.nsec3_iterations),
-        ..defaults
-    }
-}
-
 fn cache(config: &DataplaneConfig, defaults: CacheSettings) -> CacheSettings {
     let from = &config.cache;
     let seconds =
@@ -378,21 +117,12 @@ const fn access(action: ConfigAccess) -> AccessAction {
     }
 }
 
-fn prefix(cidr: &Cidr) -> Prefix {
-    let address: IpAddr = cidr.network();
-    Prefix {
-        address,
-        length: cidr.prefix(),
-    }
-}
-
-/// The document has checked the bounds; this only changes the width.
-fn clamp(value: u32) -> u16 {
-    u16::try_from(value).unwrap_or(u16::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use weir_resolver::fetch::Transport;
+    use weir_resolver::name::Name;
+    use weir_resolver::trust_anchor;
+
     use super::*;
 
     #[allow(clippy::unwrap_in_result, reason = "a test may panic")]
