@@ -8,6 +8,7 @@ pub mod explore;
 pub mod model;
 pub mod network;
 pub mod plot;
+pub mod report;
 pub mod run;
 pub mod scope;
 pub mod seed;

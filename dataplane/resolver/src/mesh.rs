@@ -19,8 +19,6 @@ mod birth;
 mod check;
 mod counter;
 mod dependency;
-#[cfg(any(test, feature = "check"))]
-mod fingerprint;
 mod finish;
 mod list;
 mod mutant;
@@ -57,8 +55,6 @@ use crate::time::{Instant, Now};
 use crate::trace::{FetchEnd, StateEnd};
 
 pub use crate::mesh::counter::{Counters, Gauges, WAIT_BUCKETS};
-#[cfg(any(test, feature = "check"))]
-pub use crate::mesh::fingerprint::Aspect;
 pub use crate::mesh::mutant::Mutant;
 pub use crate::mesh::timer::Deadline;
 pub use crate::mesh::violation::Violation;
@@ -209,18 +205,18 @@ impl<P: Program> Mesh<P> {
         self.table.check()
     }
 
+    /// Tests only: the names of all invariants that `check` finds broken.
+    #[cfg(any(test, feature = "check"))]
+    #[must_use]
+    pub fn broken(&self) -> Vec<&'static str> {
+        self.table.broken()
+    }
+
     /// Tests only: list operations, settlements and removals of the last event (invariant D1).
     #[cfg(any(test, feature = "check"))]
     #[must_use]
     pub const fn work_of_last_step(&self) -> u32 {
         self.table.work
-    }
-
-    /// Tests only: what decides how the mesh goes on, as one number; none while work is left over.
-    #[cfg(any(test, feature = "check"))]
-    #[must_use]
-    pub fn fingerprint(&self, aspect: Aspect<'_, P>) -> Option<u128> {
-        self.table.fingerprint(aspect)
     }
 
     /// Tests only: notes a violation in a state that resolves this name, as a bug would; false when none does.

@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use weir_resolver::mesh::Mutant;
 use weir_tests::simulate::explore::explore;
-use weir_tests::simulate::run::{Report, run};
+use weir_tests::simulate::report::Report;
+use weir_tests::simulate::run::run;
+
+/// How often a long walk says how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Drives the mesh from seeds, and checks every invariant after every event.
 #[derive(Debug, Parser)]
@@ -136,30 +140,33 @@ fn carry_out(arguments: &Arguments, out: &mut impl std::io::Write) -> std::io::R
     Ok(failed)
 }
 
-/// Runs the small scope; each situation counts as one.
+/// Runs the small scope; each interleaving counts as one.
 fn exhaust(depth: usize, out: &mut impl std::io::Write) -> std::io::Result<u64> {
     let started = Instant::now();
-    let explored = explore(depth, None);
+    let mut told = started;
+    let explored = explore(depth, None, |done, all| {
+        // The shares are alike in size, so that this is how much of the time has passed.
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            let passed = started.elapsed().as_secs();
+            let _ignored = writeln!(std::io::stderr(), "{done} of {all} parts after {passed} s");
+        }
+    });
     let seconds = started.elapsed().as_secs_f64();
-    for (moves, (states, interleavings)) in (1..).zip(&explored.levels) {
-        writeln!(
-            out,
-            "{moves} events: {states} states first met, {interleavings} interleavings"
-        )?;
+    for (events, interleavings) in (1..).zip(&explored.levels) {
+        writeln!(out, "{events} events: {interleavings} interleavings")?;
     }
     writeln!(
         out,
-        "{} interleavings of up to {depth} events in {} states, {} events checked in {seconds:.1} s",
+        "{} interleavings of up to {depth} events, {} states checked in {seconds:.1} s",
         explored.interleavings(),
         explored.states,
-        explored.moves
     )?;
     let failed = u64::from(explored.violation.is_some());
     if let Some((moves, fault)) = &explored.violation {
         writeln!(out, "{moves:?}: {fault}")?;
     }
-    let passed = explored.states - failed.min(explored.states);
-    writeln!(out, "{passed} passed, {failed} failed")?;
+    writeln!(out, "{} passed, {failed} failed", explored.interleavings())?;
     Ok(failed)
 }
 
@@ -204,14 +211,14 @@ fn kill(
             let report = run(seed, events, Some(mutant));
             sum.add(&report);
             if let Some((after, fault, _)) = report.violation {
-                found = Some((tried, seed, after, fault));
+                found = Some((tried, seed, after, fault, report.broken));
                 break;
             }
         }
         match found {
-            Some((tried, seed, after, fault)) => writeln!(
+            Some((tried, seed, after, fault, broken)) => writeln!(
                 out,
-                "killed   {:28} by seed {seed}, {tried} tried, after event {after}: {fault}",
+                "killed   {:28} by seed {seed}, {tried} tried, after event {after}: {fault} {broken:?}",
                 mutant.name()
             )?,
             None => {

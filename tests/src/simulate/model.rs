@@ -227,6 +227,9 @@ impl Model {
             if self.waiting_of(asked.identity) >= settings.mesh.client_waiting_max as usize {
                 return Err("F1: a client has more waiting than it may");
             }
+            if gauges.waiters == self.waiting.len() {
+                return Err("B9: a stream that does not wait was told nothing");
+            }
             self.waiting.insert(stream, asked);
         }
         let states = settings.mesh.states_max as usize;

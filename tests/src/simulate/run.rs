@@ -22,27 +22,9 @@ use weir_resolver::time::{Instant, Now, UnixTime};
 use crate::simulate::model::{Asked, Fault, Model, Peer};
 use crate::simulate::network::{Faults, Network};
 use crate::simulate::plot::{self, Plot};
+use crate::simulate::report::{self, Report};
 use crate::simulate::seed::{Draw, TraceHash};
 use crate::simulate::swarm::{self, Step, Swarm};
-
-/// What one run came to.
-#[derive(Clone, Copy, Debug)]
-pub struct Report {
-    /// The seed.
-    pub seed: u64,
-    /// Events given to the mesh.
-    pub events: u64,
-    /// Virtual time that passed.
-    pub simulated: Duration,
-    /// The hash of everything that happened.
-    pub trace_hash: u64,
-    /// What did not hold, and after how many events.
-    pub violation: Option<(u64, Fault, &'static str)>,
-    /// Answers that streams got.
-    pub answers: u64,
-    /// Streams that were refused.
-    pub refusals: u64,
-}
 
 /// How late a deadline may be met when deadlines jitter.
 const LATE: Duration = Duration::from_millis(5);
@@ -68,16 +50,17 @@ struct World {
 #[must_use]
 pub fn run(seed: u64, events: u64, mutant: Option<Mutant>) -> Report {
     let mut world = World::new(seed, mutant);
-    let violation = world
-        .live(events)
-        .err()
-        .map(|fault| (world.events, fault, world.what));
+    let fault = world.live(events).err();
+    let violation = fault.map(|fault| (world.events, fault, world.what));
+    let (mesh, model) = (&world.mesh, &mut world.model);
+    let broken = fault.map(|fault| report::broken(fault, mesh, model, &world.settings));
     Report {
         seed,
         events: world.events,
         simulated: world.now.since(Instant::ORIGIN),
         trace_hash: world.hash.value(),
         violation,
+        broken: broken.unwrap_or_default(),
         answers: world.model.answers,
         refusals: world.model.refusals,
     }
@@ -187,11 +170,15 @@ impl World {
             unix: UnixTime(1_800_000_000 + self.now.seconds()),
         };
         self.hash.add(self.now.nanoseconds());
+        let mut late = self.mesh.counters().late_fetches;
         if let Event::Reply { fetch, .. } | Event::FetchFailed { fetch, .. } = &event {
-            self.model.fetches.remove(fetch);
+            late += u64::from(!self.model.fetches.remove(fetch));
         }
         self.model.answers_in_step = 0;
         self.mesh.handle(now, event);
+        if self.mesh.counters().late_fetches != late {
+            return Err("B7: a fetch that was over was not only counted as late");
+        }
         if let Some((zone, begun)) = probed
             && self.mesh.counters().probes > begun
         {

@@ -1,13 +1,11 @@
 //! The small scope: 2 connections x 2 streams x 2 names over a mesh with room for two states, and its model.
 //!
-//! Owns `Scope`, the moves that can be made in it, and what tells two situations apart. Never decides what is tried.
+//! Owns `Scope` and the moves that can be made in it. Never decides what is tried.
 
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use weir_resolver::action::Action;
 use weir_resolver::answer::{Answer, Security};
 use weir_resolver::cache::Cache;
@@ -15,8 +13,8 @@ use weir_resolver::event::{CloseCause, Event};
 use weir_resolver::fetch::FetchFailure;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
-use weir_resolver::mesh::{Aspect, Mesh, Mutant};
-use weir_resolver::question::{Query, Question, QuestionKey};
+use weir_resolver::mesh::{Mesh, Mutant};
+use weir_resolver::question::Query;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
@@ -83,6 +81,8 @@ pub struct Scope {
     pub now: Instant,
     /// Whether all invariants are checked after each event; not for what was checked before.
     pub checked: bool,
+    /// How many states were checked.
+    pub looked_at: u64,
     open: Vec<(FetchId, Bytes)>,
     settings: Arc<Settings>,
     drained: bool,
@@ -118,6 +118,7 @@ impl Scope {
             model: Model::default(),
             now: now.instant.after(Duration::from_secs(5)),
             checked: true,
+            looked_at: 0,
             open: Vec::new(),
             settings,
             drained: false,
@@ -170,6 +171,7 @@ impl Scope {
             }
         }
         if self.checked {
+            self.looked_at += 1;
             self.mesh.check().map_err(|violation| violation.what)?;
         }
         self.model.compare(&self.settings, &self.mesh.gauges())
@@ -400,54 +402,6 @@ impl Scope {
             return Err("C1: something is left when all is over");
         }
         Ok(())
-    }
-}
-
-impl Scope {
-    /// What tells this situation from others, as one number: the same whichever connection is which.
-    ///
-    /// Where work is left over from the last step, everything tells apart, history too.
-    #[must_use]
-    pub fn fingerprint(&self) -> u128 {
-        let client = |number: u64| (ConnectionId(number), Identity(u128::from(number)));
-        let orders = [[0, 1, 9], [1, 0, 9]];
-        let prints = orders.map(|order| self.fingerprint_of(order.map(client)));
-        prints.into_iter().min().unwrap_or_default()
-    }
-
-    fn fingerprint_of(&self, clients: [(ConnectionId, Identity); 3]) -> u128 {
-        let fetches: Vec<FetchId> = self.open.iter().map(|(fetch, _)| *fetch).collect();
-        let questions = [0, 16, 32, 48].map(|number| key(plot::question(number)));
-        let aspect = Aspect {
-            clients: &clients,
-            fetches: &fetches,
-            questions: &questions,
-            program: |plot: &Plot, mut hasher| plot.hash(&mut hasher),
-        };
-        let mut hasher = SipHasher13::new_with_keys(3, 4);
-        match self.mesh.fingerprint(aspect) {
-            Some(mesh) => hasher.write_u128(mesh),
-            None => hasher.write(format!("{:?} {:?}", self.now, self.mesh).as_bytes()),
-        }
-        for (connection, _) in clients {
-            // How many streams it may still open; those of the third matter by which name is next.
-            let used = self.model.connections.get(&connection);
-            let used = used.map_or(0, |peer| peer.next_stream);
-            hasher.write_u32(if connection.0 == 9 { used % 4 } else { used });
-        }
-        hasher.finish128().as_u128()
-    }
-}
-
-/// The key of a client's question under the first settings.
-const fn key(question: Question) -> QuestionKey {
-    QuestionKey {
-        question,
-        recursion_desired: true,
-        checking_disabled: false,
-        priming: false,
-        sub: false,
-        epoch: 0,
     }
 }
 

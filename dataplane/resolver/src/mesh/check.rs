@@ -18,22 +18,38 @@ const fn ensure(holds: bool, invariant: &'static str, what: &'static str) -> Res
     }
 }
 
+/// One part of the check: the first that it finds broken.
+type Part<P> = fn(&Table<P>) -> Result<(), Violation>;
+
 /// List operations, settlements and removals that one step may take.
 const WORK_MAX: u32 = 4096;
 
 impl<P> Table<P> {
+    /// The parts of the check; each says the first that does not hold.
+    const PARTS: [Part<P>; 10] = [
+        Self::balance,
+        Self::check_streams,
+        Self::check_waiters,
+        Self::check_clients,
+        Self::check_states,
+        Self::check_dependencies,
+        Self::check_fetches,
+        Self::check_lists,
+        Self::check_timers,
+        Self::check_bounds,
+    ];
+
     /// Every invariant.
     pub(crate) fn check(&self) -> Result<(), Violation> {
-        self.balance()?;
-        self.check_streams()?;
-        self.check_waiters()?;
-        self.check_clients()?;
-        self.check_states()?;
-        self.check_dependencies()?;
-        self.check_fetches()?;
-        self.check_lists()?;
-        self.check_timers()?;
-        self.check_bounds()
+        Self::PARTS.iter().try_for_each(|part| part(self))
+    }
+
+    /// The names of those that do not hold, as far as one does not hide another; some stand more than once.
+    pub(crate) fn broken(&self) -> Vec<&'static str> {
+        let parts = Self::PARTS.iter();
+        let parts = parts.filter_map(|part| part(self).err().map(|broken| broken.invariant));
+        let counts = self.counters.broken_equations(&self.gauges());
+        parts.chain(counts).collect()
     }
 
     fn check_streams(&self) -> Result<(), Violation> {

@@ -176,6 +176,14 @@ impl Counters {
 
     /// The first equation that does not hold, by its name in the list of invariants (G).
     pub(crate) fn broken_equation(&self, gauges: &Gauges) -> Option<&'static str> {
+        self.broken_equations(gauges).next()
+    }
+
+    /// All of them.
+    pub(crate) fn broken_equations(
+        &self,
+        gauges: &Gauges,
+    ) -> impl Iterator<Item = &'static str> + use<> {
         let refused = self.refused_client_limit + self.refused_full + self.refused_denied;
         let queries = self.answered_locally + self.admitted() + refused + self.queries_ignored;
         let disposed = self.answered + self.peer_cancelled + self.reset + self.connection_lost;
@@ -207,8 +215,8 @@ impl Counters {
             ),
         ];
         equations
-            .iter()
-            .find_map(|&(name, holds)| (!holds).then_some(name))
+            .into_iter()
+            .filter_map(|(name, holds)| (!holds).then_some(name))
     }
 }
 
