@@ -39,6 +39,8 @@ const STREAM_ERRORS_MAX: usize = 4096;
 /// Streams that were reset before they were taken: all that one client may have open, and those that it opened in
 /// their place meanwhile. `h2` ends the connection beyond it; the frame meter bounds the rate long before.
 const RESET_BEFORE_TAKEN_MAX: usize = 256;
+/// Octets of a header list that no smaller setting makes a connection's budget smaller than.
+const HEADER_LIST_LEAST: u64 = 16 << 10;
 /// Octets of answers that one stream may hold within `h2`.
 const SEND_BUFFER: usize = 128 * 1024;
 
@@ -133,10 +135,16 @@ impl Edge {
             .unwrap_or(peer)
     }
 
+    /// What the budget for header blocks is counted in: the longest header list, or its default where less is set,
+    /// since one turn of a connection reads that much whatever is set.
+    #[must_use]
+    pub fn header_list(&self) -> u32 {
+        bound(self.http2.max_header_list_size.max(HEADER_LIST_LEAST))
+    }
+
     /// The `h2` server of one connection.
     #[must_use]
     pub fn h2(&self) -> h2::server::Builder {
-        let bound = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let mut builder = h2::server::Builder::new();
         builder
             .max_concurrent_streams(self.http2.max_concurrent_streams)
@@ -150,6 +158,10 @@ impl Edge {
             .max_send_buffer_size(SEND_BUFFER);
         builder
     }
+}
+
+fn bound(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -26,8 +26,13 @@ mod frames;
 #[path = "attacks/requests.rs"]
 mod requests;
 
-/// Below this a p99 says more about the machine than about Weir.
-const FLOOR: Duration = Duration::from_millis(40);
+/// Below this a p99 says more about the machine than about Weir, which other tests use at the same time.
+const FLOOR: Duration = Duration::from_millis(30);
+/// The same on a quiet machine, where `WEIR_ATTACKS_STRICT` is set and the tests run one by one.
+const STRICT_FLOOR: Duration = Duration::from_millis(5);
+/// How long the calm before an attack is measured.
+const CALM: Duration = Duration::from_millis(500);
+const STRICT_CALM: Duration = Duration::from_secs(2);
 /// What one attacking client may add to resident memory.
 const MEMORY_MAX: u64 = 24 << 20;
 
@@ -54,12 +59,13 @@ where
     A: FnOnce(Rc<Scene>) -> F,
     F: Future<Output = End>,
 {
+    let strict = std::env::var_os("WEIR_ATTACKS_STRICT").is_some();
     on_local_set(async {
         let forwarder = Forwarder::start().await.unwrap();
         let edge = Edge::start(&forwarder, http2).unwrap();
         let scene = Rc::new(Scene { edge, forwarder });
         let calm = GoodClient::start(scene.edge.address());
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(if strict { STRICT_CALM } else { CALM }).await;
         let calm = calm.p99().await.unwrap();
         let (memory, queries) = (scene.edge.resident().unwrap(), scene.forwarder.queries());
 
@@ -71,12 +77,18 @@ where
 
         let grown = scene.edge.resident().unwrap().saturating_sub(memory);
         let caused = scene.forwarder.queries() - queries;
+        // A row of the table in docs/src/testing.md.
+        let test = std::thread::current();
         println!(
-            "p99 {calm:?}, under attack {under_attack:?}; {} KiB more; {caused} upstream queries; {end:?}",
+            "| {} | {:.1} | {:.1} | {} | {caused} | {end:?} |",
+            test.name().unwrap_or_default().replace("::", ": "),
+            calm.as_secs_f64() * 1e3,
+            under_attack.as_secs_f64() * 1e3,
             grown >> 10
         );
+        let floor = if strict { STRICT_FLOOR } else { FLOOR };
         assert!(
-            under_attack <= (calm * 2).max(FLOOR),
+            under_attack <= (calm * 2).max(floor),
             "p99 went from {calm:?} to {under_attack:?}"
         );
         assert!(grown <= MEMORY_MAX, "memory grew by {} KiB", grown >> 10);

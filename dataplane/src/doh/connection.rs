@@ -61,8 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         live: Arc<ArcSwap<Edge>>,
     ) -> Option<Self> {
         let now = Instant::now();
-        let meter = Meter::new(now);
         let edge = live.load_full();
+        let meter = Meter::new(now, edge.header_list());
         let handshake = edge.h2().handshake(FrameMeter::new(io, Rc::clone(&meter)));
         let h2 = tokio::time::timeout(edge::PREFACE_TIMEOUT, handshake)
             .await
@@ -174,6 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }) => {
                 asked.endpoint = endpoint;
                 asked.head_only = head_only;
+                let target = uri.path_and_query().map_or(0, |it| it.as_str().len());
+                self.meter.borrow_mut().request_in_order(target);
                 match query {
                     QueryPlace::Parameter(message) if body.is_end_stream() => {
                         self.streams.ask(respond, asked, message);

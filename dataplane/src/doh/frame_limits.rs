@@ -28,6 +28,8 @@ pub enum FrameLimit {
     Continuation,
     /// Frames of types that no RFC we know defines, and frames that a client has no reason to send.
     Unknown,
+    /// Octets of header blocks that are no request of ours: what decoding them costs.
+    HeaderBlocks,
     /// A header block that is not finished in time.
     HeadersTimeout,
     /// Bytes that the peer does not read.
@@ -48,6 +50,7 @@ impl FrameLimit {
             Self::WindowUpdate => "window_update",
             Self::Continuation => "continuation",
             Self::Unknown => "unknown",
+            Self::HeaderBlocks => "header_blocks",
             Self::HeadersTimeout => "headers_timeout",
             Self::WriteStall => "write_stall",
         }
@@ -55,7 +58,7 @@ impl FrameLimit {
 }
 
 /// How many limits are token buckets; the others are clocks.
-const BUCKETS: usize = 9;
+const BUCKETS: usize = 10;
 
 /// A token bucket's shape: how many at once, and how many each second.
 struct Rate {
@@ -105,10 +108,34 @@ const RATES: [Rate; BUCKETS] = [
         burst: 50,
         per_second: 20,
     },
+    // In longest header lists. One turn reads 64 KiB and what TLS had at hand, before any request in it gives its
+    // credit, so that no less would do.
+    Rate {
+        burst: 8,
+        per_second: 1,
+    },
 ];
+
+/// What a header block costs at least: the stream, the fault and the answer that it may lead to.
+const BLOCK_MIN: u32 = 256;
+/// What a request is given back beside the length of its target: more than the other headers of a query need.
+const REQUEST_CREDIT: u32 = 1024;
 
 /// Requests over which the ratio of resets is taken.
 const RATIO_WINDOW: u32 = 1000;
+
+/// What a bucket holds at most, in thousandths of a token, and how many tokens it is given each second.
+fn rate(place: usize, header_list: u32) -> (u64, u64) {
+    let unit = if place == FrameLimit::HeaderBlocks as usize {
+        u64::from(header_list)
+    } else {
+        1
+    };
+    RATES.get(place).map_or((0, 0), |rate| {
+        let full = u64::from(rate.burst) * unit * 1000;
+        (full, u64::from(rate.per_second) * unit)
+    })
+}
 
 #[derive(Clone, Copy)]
 struct Bucket {
@@ -120,57 +147,72 @@ struct Bucket {
 /// All buckets of one connection.
 pub struct FrameBudget {
     buckets: [Bucket; BUCKETS],
+    /// The longest header list in octets, which header blocks are counted by.
+    header_list: u32,
     requests: u32,
     resets: u32,
 }
 
 impl FrameBudget {
-    /// Full buckets at `now`.
+    /// Full buckets at `now`, of a connection whose header lists have up to `header_list` octets.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
-        let buckets = RATES.map(|rate| Bucket {
-            level: u64::from(rate.burst) * 1000,
-            refilled: now,
-        });
-        Self {
-            buckets,
+    pub fn new(now: Instant, header_list: u32) -> Self {
+        let mut budget = Self {
+            buckets: [Bucket {
+                level: 0,
+                refilled: now,
+            }; BUCKETS],
+            header_list,
             requests: 0,
             resets: 0,
+        };
+        for (place, bucket) in budget.buckets.iter_mut().enumerate() {
+            bucket.level = rate(place, header_list).0;
         }
+        budget
     }
 
     /// Takes one token of `limit`; `false` when there is none.
     pub fn take(&mut self, limit: FrameLimit, now: Instant) -> bool {
-        let (Some(bucket), Some(rate)) = (
-            self.buckets.get_mut(limit as usize),
-            RATES.get(limit as usize),
-        ) else {
+        self.take_many(limit, 1, now)
+    }
+
+    /// Takes the octets of one header block, or of a part of it; `false` when they are not there. A connection gets
+    /// so many before its first request, however many frames and streams they are spread over.
+    pub fn header_block(&mut self, octets: u32, now: Instant) -> bool {
+        self.take_many(FrameLimit::HeaderBlocks, octets.max(BLOCK_MIN), now)
+    }
+
+    /// Gives back what a request needs whose head was in order; `target` is the length of its path and query.
+    pub fn request_in_order(&mut self, target: u32) {
+        let octets = REQUEST_CREDIT.saturating_add(target);
+        self.credit(FrameLimit::HeaderBlocks, octets);
+    }
+
+    fn take_many(&mut self, limit: FrameLimit, tokens: u32, now: Instant) -> bool {
+        let (full, per_second) = rate(limit as usize, self.header_list);
+        let Some(bucket) = self.buckets.get_mut(limit as usize) else {
             return true;
         };
         let elapsed = now.saturating_duration_since(bucket.refilled).as_millis();
         let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
         if elapsed > 0 {
-            let refill = elapsed.saturating_mul(u64::from(rate.per_second));
-            bucket.level = bucket
-                .level
-                .saturating_add(refill)
-                .min(u64::from(rate.burst) * 1000);
+            let refill = elapsed.saturating_mul(per_second);
+            bucket.level = bucket.level.saturating_add(refill).min(full);
             bucket.refilled = now;
         }
-        if bucket.level < 1000 {
-            return false;
+        let wanted = u64::from(tokens) * 1000;
+        let granted = bucket.level >= wanted;
+        if granted {
+            bucket.level -= wanted;
         }
-        bucket.level -= 1000;
-        true
+        granted
     }
 
     /// Gives `tokens` back to `limit`, up to its burst.
     pub fn credit(&mut self, limit: FrameLimit, tokens: u32) {
-        if let (Some(bucket), Some(rate)) = (
-            self.buckets.get_mut(limit as usize),
-            RATES.get(limit as usize),
-        ) {
-            let full = u64::from(rate.burst) * 1000;
+        let (full, _) = rate(limit as usize, self.header_list);
+        if let Some(bucket) = self.buckets.get_mut(limit as usize) {
             bucket.level = (bucket.level + u64::from(tokens) * 1000).min(full);
         }
     }
@@ -205,7 +247,7 @@ mod tests {
     #[test]
     fn a_burst_is_granted_then_the_rate() {
         let start = Instant::now();
-        let mut budget = FrameBudget::new(start);
+        let mut budget = FrameBudget::new(start, 16 << 10);
         for _ in 0..20 {
             assert!(budget.take(FrameLimit::Ping, start));
         }
@@ -219,7 +261,7 @@ mod tests {
     #[test]
     fn thirty_percent_of_resets_are_no_attack() {
         let start = Instant::now();
-        let mut budget = FrameBudget::new(start);
+        let mut budget = FrameBudget::new(start, 16 << 10);
         for request in 0..100_000 {
             budget.request();
             if request % 10 < 3 {
@@ -231,11 +273,35 @@ mod tests {
     #[test]
     fn rapid_reset_is_breached_after_the_burst() {
         let start = Instant::now();
-        let mut budget = FrameBudget::new(start);
+        let mut budget = FrameBudget::new(start, 16 << 10);
         let breached = (0..1000).position(|_| {
             budget.request();
             !budget.reset_received(start)
         });
         assert_eq!(breached, Some(200));
+    }
+    #[test]
+    fn blocks_that_are_no_request_run_out() {
+        let start = Instant::now();
+        let mut budget = FrameBudget::new(start, 16 << 10);
+        let small = (0..).position(|_| !budget.header_block(1, start));
+        assert_eq!(small, Some(512));
+        let mut budget = FrameBudget::new(start, 16 << 10);
+        let large = (0..).position(|_| !budget.header_block(16 << 10, start));
+        assert_eq!(large, Some(8));
+        assert!(budget.header_block(16 << 10, start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn requests_in_order_cost_nothing() {
+        // The longest query by GET takes 5462 characters; none of them is compressed here.
+        for target in [60, 5480] {
+            let start = Instant::now();
+            let mut budget = FrameBudget::new(start, 16 << 10);
+            for _ in 0..100_000 {
+                assert!(budget.header_block(target + 600, start));
+                budget.request_in_order(target);
+            }
+        }
     }
 }

@@ -122,13 +122,13 @@ pub enum ResetHints {
 pub type SharedMeter = Rc<RefCell<Meter>>;
 
 impl Meter {
-    /// A meter for a connection that opens at `now`.
+    /// A meter for a connection that opens at `now`, whose header lists have up to `header_list` octets.
     #[must_use]
-    pub fn new(now: Instant) -> SharedMeter {
+    pub fn new(now: Instant, header_list: u32) -> SharedMeter {
         Rc::new(RefCell::new(Self {
             inbound: FrameParser::new(PREFACE_LENGTH),
             outbound: FrameParser::new(0),
-            budget: FrameBudget::new(now),
+            budget: FrameBudget::new(now, header_list),
             breach: None,
             hints: Vec::new(),
             hints_overflowed: false,
@@ -140,6 +140,12 @@ impl Meter {
             bytes_read: 0,
             bytes_written: 0,
         }))
+    }
+
+    /// Counts a request whose head was in order; `target` is the length of its path and query.
+    pub fn request_in_order(&mut self, target: usize) {
+        let target = u32::try_from(target).unwrap_or(u32::MAX);
+        self.budget.request_in_order(target);
     }
 
     /// Grants a new turn's worth of reading.
@@ -260,6 +266,9 @@ impl Meter {
     }
 
     fn header_block(&mut self, head: FrameHead, now: Instant) {
+        if !self.budget.header_block(head.length, now) {
+            self.breach.get_or_insert(FrameLimit::HeaderBlocks);
+        }
         if head.flags & END_HEADERS == 0 {
             self.headers_open_since.get_or_insert(now);
         } else {

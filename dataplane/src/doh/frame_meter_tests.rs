@@ -6,6 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
+/// Octets of the longest header list.
+const HEADER_LIST: u32 = 16 << 10;
+
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
@@ -28,7 +31,7 @@ fn frames_are_found_in_pieces_of_any_size() {
     bytes.extend(frame(3, 0, 0x8000_0003, &8u32.to_be_bytes()));
     for size in 1..=bytes.len() {
         let now = Instant::now();
-        let meter = Meter::new(now);
+        let meter = Meter::new(now, HEADER_LIST);
         for piece in bytes.chunks(size) {
             meter.borrow_mut().received(piece, now);
         }
@@ -53,7 +56,7 @@ fn each_flood_breaks_its_own_limit() {
     ];
     for (kind, limit) in cases {
         let now = Instant::now();
-        let meter = Meter::new(now);
+        let meter = Meter::new(now, HEADER_LIST);
         let mut meter = meter.borrow_mut();
         meter.received(&opening(), now);
         for _ in 0..2000 {
@@ -66,7 +69,7 @@ fn each_flood_breaks_its_own_limit() {
 #[test]
 fn resets_that_we_send_are_counted_by_their_code() {
     for (code, limit) in [(7u32, FrameLimit::Refused), (3, FrameLimit::ResetSent)] {
-        let meter = Meter::new(Instant::now());
+        let meter = Meter::new(Instant::now(), HEADER_LIST);
         let mut meter = meter.borrow_mut();
         for stream in 0..300 {
             meter.sent(&frame(3, 0, stream * 2 + 1, &code.to_be_bytes()));
@@ -78,7 +81,7 @@ fn resets_that_we_send_are_counted_by_their_code() {
 #[test]
 fn an_unfinished_header_block_times_out() {
     let now = Instant::now();
-    let meter = Meter::new(now);
+    let meter = Meter::new(now, HEADER_LIST);
     let mut meter = meter.borrow_mut();
     meter.received(&opening(), now);
     meter.received(&frame(1, 0, 1, &[0x82]), now);
@@ -91,7 +94,7 @@ fn an_unfinished_header_block_times_out() {
 
 #[tokio::test]
 async fn a_turn_ends_and_arms_itself_again() {
-    let meter = Meter::new(Instant::now());
+    let meter = Meter::new(Instant::now(), HEADER_LIST);
     let (ours, mut theirs) = tokio::io::duplex(1 << 20);
     let mut metered = FrameMeter::new(ours, Rc::clone(&meter));
     let mut bytes = opening();
@@ -119,6 +122,8 @@ async fn a_turn_ends_and_arms_itself_again() {
     // A new turn goes on where the last one ended, until everything has passed.
     while total < bytes.len() {
         meter.borrow_mut().start_turn();
+        // As the connection does with the requests of each turn.
+        (0..TURN_FRAMES).for_each(|_| meter.borrow_mut().request_in_order(0));
         total += metered.read(&mut buffer).await.unwrap();
     }
     assert_eq!(meter.borrow().bytes().0, bytes.len() as u64);
@@ -126,7 +131,7 @@ async fn a_turn_ends_and_arms_itself_again() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_stalls_the_clock() {
-    let meter = Meter::new(Instant::now());
+    let meter = Meter::new(Instant::now(), HEADER_LIST);
     let (ours, theirs) = tokio::io::duplex(64);
     let mut metered = FrameMeter::new(ours, Rc::clone(&meter));
     let block = frame(0, 0, 1, &[0; 1000]);

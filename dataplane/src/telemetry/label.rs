@@ -52,7 +52,7 @@ pub const LATE: [&str; 4] = [
     "datagram",
 ];
 /// Limits of a connection, in the order of `FrameLimit`.
-pub const FRAME_LIMITS: [&str; 11] = [
+pub const FRAME_LIMITS: [&str; 12] = [
     "reset_received",
     "reset_sent",
     "refused",
@@ -62,6 +62,7 @@ pub const FRAME_LIMITS: [&str; 11] = [
     "window_update",
     "continuation",
     "unknown",
+    "header_blocks",
     "headers_timeout",
     "write_stall",
 ];

@@ -31,7 +31,7 @@ pub struct WorkerMetrics {
     pub connections_closed: Cell,
     pub handshakes: Table<2, 2>,
     pub handshake_faults: Row<3>,
-    pub frame_limits: Row<11>,
+    pub frame_limits: Row<12>,
     pub late: Row<4>,
     pub answers_paced: Cell,
     pub upstream_queries: Table<4, 8>,

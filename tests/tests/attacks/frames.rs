@@ -1,11 +1,14 @@
 //! Frames that are cheap to send and make the server work: resets, provocations, header blocks, floods.
 
+use std::time::Duration;
+
+use serde_json::json;
 use weir_tests::raw_h2::{
     END_HEADERS, END_STREAM, RawConnection, frame, frame_type, get_headers, post_headers,
     push_string,
 };
 
-use crate::{End, attack, get, repeat, stream, was_calmed};
+use crate::{End, attack, attack_on, get, repeat, stream, was_calmed};
 
 /// RFC 9218, 7.1.
 const PRIORITY_UPDATE: u8 = 0x10;
@@ -154,6 +157,50 @@ fn header_compression_bomb() {
             )
         })
         .await
+    }));
+}
+
+#[test]
+fn headers_that_are_no_request() {
+    // Each header list is just short enough, and for a path that nobody serves: 240 octets that decode to 14 000, again
+    // and again, each answered before the next twenty. A connection gets so much before its first request.
+    was_calmed(attack_on(&json!({}), 0, |scene| async move {
+        let address = scene.edge.address();
+        let mut block = vec![0x82, 0x87, 0x04];
+        push_string(&mut block, b"/nothing");
+        block.push(0x01);
+        push_string(&mut block, b"127.0.0.1");
+        // accept-encoding: gzip, deflate (RFC 7541, Appendix A).
+        block.extend(std::iter::repeat_n(0x90, 220));
+        let used = scene.edge.server.usage().unwrap().cpu_ns;
+        let mut connection = RawConnection::open(address, &[]).await.unwrap();
+        let mut answered = 0;
+        for number in 0..5000 {
+            let flags = END_STREAM | END_HEADERS;
+            let request = frame(frame_type::HEADERS, flags, stream(number), &block);
+            if connection.send(&request).await.is_err() {
+                break;
+            }
+            if number % 20 == 19 {
+                let wait = Duration::from_secs(2);
+                let last = connection.response(stream(number), wait, |response| response.ended);
+                if !last.await.is_ok_and(|response| response.ended) {
+                    break;
+                }
+                answered = number;
+            }
+        }
+        let used = (scene.edge.server.usage().unwrap().cpu_ns - used) / 1_000_000;
+        println!("{answered} answered, {used} ms of CPU");
+        assert!((400..600).contains(&answered), "{answered} were answered");
+        // The handshake, the well-behaved client and all that is measured are in it.
+        assert!(used <= 250, "{used} ms of CPU");
+        let scrape = scene.edge.scrape().await.unwrap();
+        assert_eq!(
+            scrape.count("weir_connection_limits_total", "header_blocks"),
+            1
+        );
+        connection.end(Duration::from_secs(2)).await
     }));
 }
 
