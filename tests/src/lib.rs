@@ -8,6 +8,7 @@ pub mod admin_port;
 pub mod bench;
 pub mod closed_world;
 pub mod cluster;
+pub mod dataplane;
 pub mod duplex;
 pub mod edge;
 pub mod fuzz;

@@ -5,6 +5,7 @@
 //! upstreams that are slow, lose, repeat and forge. Afterwards every count has to close.
 
 pub mod connection;
+pub mod heap;
 pub mod plan;
 pub mod run;
 pub mod tally;

@@ -31,12 +31,19 @@ use weir_dataplane::route::Routes;
 use weir_dataplane::telemetry::metric::Metrics;
 use weir_dataplane::telemetry::record::Recorder;
 use weir_dataplane::telemetry::sample::{Decision, Sampler};
+use weir_resolver::action::Action;
 use weir_resolver::answer::{Answer, Security};
 use weir_resolver::cache::Cache;
+use weir_resolver::event::Event;
+use weir_resolver::fetch::Transport;
+use weir_resolver::infra::Infra;
+use weir_resolver::key::{ConnectionId, Identity, StreamKey};
+use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
-use weir_resolver::question::Question;
+use weir_resolver::question::{Query, Question};
+use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
-use weir_resolver::settings::Settings;
+use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_tests::bench::load::query;
 use weir_tests::bench::responder;
 
@@ -220,4 +227,77 @@ fn a_cached_answer_allocates_no_more_than_a_constant() {
         weir <= most,
         "{weir} allocations for {ANSWERS} answers, a constant responder makes {constant}"
     );
+}
+
+#[test]
+fn a_refused_question_allocates_nothing() {
+    // Invariant E5, of the mesh: the query itself was made before, and goes.
+    let zone = UpstreamZone {
+        name: Name::root(),
+        upstreams: vec![Upstream {
+            address: ([192, 0, 2, 1], 53).into(),
+            transport: Transport::Udp,
+        }],
+        upstream_names: Vec::new(),
+        validate: false,
+        fall_back: false,
+        prime: false,
+        no_cache: false,
+    };
+    let mut settings = Settings::default();
+    settings.mesh.client_waiting_max = 4;
+    settings.resolution.forward_zones = vec![zone];
+    let cache = Arc::new(Cache::new(8 << 20, [3, 4]));
+    let random = Random::from_seed([1, 2]);
+    let mut mesh = Mesh::new(
+        Arc::new(settings),
+        cache,
+        Arc::new(Infra::default()),
+        random,
+    );
+    let (clock, connection) = (Clock::start(), ConnectionId(1));
+    let mut handle = |event| {
+        mesh.handle(clock.now(), event);
+        let actions = std::iter::from_fn(|| mesh.poll_action());
+        actions
+            .filter(|action| matches!(action, Action::Refuse { .. }))
+            .count()
+    };
+    handle(Event::ConnectionOpened {
+        connection,
+        identity: Identity(9),
+    });
+    let ask = |number: usize| {
+        let name = Name::from_text(&name(number)).unwrap();
+        let stream = StreamKey {
+            connection,
+            stream: number as u32 * 2 + 1,
+        };
+        let query = Query {
+            id: 7,
+            spelling: name.as_wire().into(),
+            question: Question {
+                name,
+                record_type: RecordType::A,
+                class: Class::IN,
+            },
+            recursion_desired: true,
+            checking_disabled: false,
+            authentic_data: false,
+            edns: None,
+            size_limit: 65_535,
+            client: None,
+        };
+        Event::Query {
+            stream,
+            query,
+            traced: false,
+        }
+    };
+    assert_eq!((0..4).map(|number| handle(ask(number))).sum::<usize>(), 0);
+    let events: Vec<Event> = (4..NAMES).map(ask).collect();
+    let mut refused = 0;
+    let allocated = measure(|| refused = events.into_iter().map(&mut handle).sum::<usize>());
+    assert_eq!(refused, NAMES - 4);
+    assert_eq!(allocated.count_total, 0, "for {refused} refusals");
 }

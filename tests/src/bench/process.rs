@@ -144,6 +144,13 @@ impl Server {
         Command::new("kill").arg(pid).status().map(drop)
     }
 
+    fn ask_to_end(&self) {
+        let family = family(self.child.id()).unwrap_or_default();
+        for pid in family.iter().rev() {
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
+
     /// How the server ended, if it has.
     ///
     /// # Errors
@@ -184,19 +191,28 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let family = family(self.child.id()).unwrap_or_default();
-        for pid in family.iter().rev() {
-            let _ = Command::new("kill").arg(pid.to_string()).status();
-        }
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
+        // One that was built for a sanitizer says what it found as it ends, and has to come to that.
+        let sanitized = std::env::var_os("WEIR_DATAPLANE").is_some() && self.name == "weir";
+        let patience = Duration::from_secs(if sanitized { 30 } else { 1 });
+        let start = Instant::now();
+        let mut ended = false;
+        while !ended && start.elapsed() < patience {
+            // The second time cuts short what the first began, such as a drain.
+            self.ask_to_end();
+            for _ in 0..15 {
+                std::thread::sleep(Duration::from_millis(20));
+                ended = ended || matches!(self.child.try_wait(), Ok(Some(_)));
+                if ended {
+                    break;
+                }
             }
-            std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.child.kill();
+        if !ended {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
+        let in_order = ended || !sanitized || std::thread::panicking();
+        assert!(in_order, "{} did not end by itself", self.name);
     }
 }
 

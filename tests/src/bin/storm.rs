@@ -6,15 +6,18 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use weir_tests::storm::run::{Options, Outcome, storm};
+use weir_tests::storm::run::{Check, Options, Outcome, Report, storm};
 
 /// Resets, aborts, shut windows and overload, against the real data plane on loopback.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Streams, beside those of the warm-up.
-    #[arg(long, default_value_t = 2_000_000)]
+    /// Storms in a row over one data plane; memory is compared after each.
+    #[arg(long, default_value_t = 4)]
+    rounds: u64,
+    /// Streams of each storm, beside those of the warm-up.
+    #[arg(long, default_value_t = 500_000)]
     streams: u64,
-    /// Streams of the warm-up, after which memory is measured.
+    /// Streams of the warm-up.
     #[arg(long, default_value_t = 200_000)]
     warm_up: u64,
     /// Where what is drawn begins.
@@ -23,21 +26,26 @@ struct Arguments {
     /// Workers of the data plane.
     #[arg(long, default_value_t = 2)]
     workers: u32,
-    /// By how many hundredths resident memory may grow after the warm-up.
+    /// By how many hundredths memory may grow from storm to storm.
     #[arg(long, default_value_t = 5)]
     growth_max: u64,
+    /// Counts blocks and octets on the heap, with `dataplane-counting-heap`, instead of resident memory.
+    #[arg(long)]
+    counting: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options {
+        rounds: arguments.rounds,
         streams: arguments.streams,
         warm_up: arguments.warm_up,
         seed: arguments.seed,
         workers: arguments.workers,
         growth_max: arguments.growth_max,
+        counting: arguments.counting,
     };
-    match run(options).and_then(|outcome| tell(&outcome)) {
+    match run(options).and_then(|report| tell(&report)) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -47,15 +55,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> std::io::Result<Outcome> {
+fn run(options: Options) -> std::io::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     tokio::task::LocalSet::new().block_on(&runtime, storm(options))
 }
 
-fn tell(outcome: &Outcome) -> std::io::Result<usize> {
+fn tell(report: &Report) -> std::io::Result<usize> {
     let mut out = std::io::stdout().lock();
+    for outcome in &report.rounds {
+        tell_round(outcome, &mut out)?;
+    }
+    tell_checks(&report.checks, &mut out)?;
+    let rounds = report.rounds.iter().flat_map(|outcome| &outcome.checks);
+    let all: Vec<&Check> = rounds.chain(&report.checks).collect();
+    let failed = all.iter().filter(|(_, holds, _)| !holds).count();
+    writeln!(out, "{} passed, {failed} failed", all.len() - failed)?;
+    Ok(failed)
+}
+
+fn tell_round(outcome: &Outcome, out: &mut impl std::io::Write) -> std::io::Result<()> {
     let tally = &outcome.tally;
     writeln!(
         out,
@@ -71,15 +91,13 @@ fn tell(outcome: &Outcome) -> std::io::Result<usize> {
         tally.lost,
         outcome.upstream_queries,
     )?;
-    for (what, holds, numbers) in &outcome.checks {
+    tell_checks(&outcome.checks, out)
+}
+
+fn tell_checks(checks: &[Check], out: &mut impl std::io::Write) -> std::io::Result<()> {
+    for (what, holds, numbers) in checks {
         let verdict = if *holds { "held  " } else { "FAILED" };
         writeln!(out, "{verdict} {what}: {numbers}")?;
     }
-    let failed = outcome.checks.iter().filter(|(_, holds, _)| !holds).count();
-    writeln!(
-        out,
-        "{} passed, {failed} failed",
-        outcome.checks.len() - failed
-    )?;
-    Ok(failed)
+    Ok(())
 }
