@@ -11,6 +11,7 @@ pub mod connection;
 pub mod frame_limits;
 pub mod frame_meter;
 pub mod lookup;
+pub mod open_streams;
 pub mod pace;
 pub mod request;
 pub mod response;

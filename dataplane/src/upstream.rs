@@ -95,7 +95,7 @@ impl Upstream {
         self.open.len()
     }
 
-    /// Sends a query. Must run within the worker's `LocalSet`.
+    /// Sends a query. Must run within the worker's runtime.
     pub fn send(&mut self, fetch: Fetch) {
         let (id, transport) = (fetch.fetch, transport_index(&fetch.transport));
         if self.open.len() >= FETCHES_MAX {

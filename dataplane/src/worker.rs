@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 use weir_config::telemetry::Traces;
 use weir_resolver::cache::Cache;
 use weir_resolver::infra::Infra;
@@ -96,7 +96,7 @@ impl Worker {
 fn run(plan: Plan, commands: mpsc::UnboundedReceiver<Command>) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
     {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -104,8 +104,7 @@ fn run(plan: Plan, commands: mpsc::UnboundedReceiver<Command>) {
             return;
         }
     };
-    let local = LocalSet::new();
-    local.block_on(&runtime, serve(plan, commands));
+    runtime.block_on(serve(plan, commands));
 }
 
 async fn serve(plan: Plan, commands: mpsc::UnboundedReceiver<Command>) {

@@ -18,18 +18,8 @@ use crate::telemetry::record::Disposition;
 impl Streams {
     /// Gives answers on to streams whose clients have made room.
     pub fn send_on(&mut self, context: &mut Context<'_>) {
-        let sending: Vec<u32> = self
-            .open
-            .iter()
-            .filter(|(_, stream)| matches!(stream.phase, Phase::Sending(_)))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in sending {
-            let Some(Stream {
-                phase: Phase::Sending(sending),
-                ..
-            }) = self.open.get_mut(&number)
-            else {
+        for number in self.open.sending() {
+            let Some(Phase::Sending(sending)) = self.open.phase_mut(number) else {
                 continue;
             };
             let before = sending.rest.len() as u64;
@@ -131,13 +121,10 @@ impl Streams {
             status,
             dns,
         };
-        self.open.insert(
-            asked.stream,
-            Stream {
-                asked,
-                phase: Phase::Sending(sending),
-            },
-        );
+        self.open.insert(Stream {
+            asked,
+            phase: Phase::Sending(sending),
+        });
     }
 
     fn finish(&self, asked: Asked, status: u16, dns: Option<DnsOutcome>, owner: Option<u16>) {

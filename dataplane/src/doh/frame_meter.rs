@@ -92,6 +92,18 @@ impl FrameParser {
     }
 }
 
+/// What one turn of a connection has read.
+#[derive(Default)]
+struct Turn {
+    /// Whether the connection takes turns yet: it does not while the preface is awaited.
+    begun: bool,
+    frames: u32,
+    bytes: usize,
+    /// Nothing more is there. What comes meanwhile is not seen before the next turn, because the runtime looks
+    /// at sockets between turns only, and it wakes the task that asked once.
+    drained: bool,
+}
+
 /// What a meter has seen; shared by the meter inside `h2` and by the connection's task.
 pub struct Meter {
     inbound: FrameParser,
@@ -100,8 +112,7 @@ pub struct Meter {
     breach: Option<FrameLimit>,
     hints: Vec<u32>,
     hints_overflowed: bool,
-    turn_frames: u32,
-    turn_bytes: usize,
+    turn: Turn,
     headers_open_since: Option<Instant>,
     write_stalled_since: Option<Instant>,
     last_read: Instant,
@@ -132,8 +143,7 @@ impl Meter {
             breach: None,
             hints: Vec::new(),
             hints_overflowed: false,
-            turn_frames: 0,
-            turn_bytes: 0,
+            turn: Turn::default(),
             headers_open_since: None,
             write_stalled_since: None,
             last_read: now,
@@ -150,8 +160,10 @@ impl Meter {
 
     /// Grants a new turn's worth of reading.
     pub fn start_turn(&mut self) {
-        self.turn_frames = 0;
-        self.turn_bytes = 0;
+        self.turn = Turn {
+            begun: true,
+            ..Turn::default()
+        };
     }
 
     /// The limit that the peer broke, if any. From then on nothing more is read.
@@ -225,14 +237,14 @@ impl Meter {
     fn received(&mut self, bytes: &[u8], now: Instant) {
         self.last_read = now;
         self.bytes_read += bytes.len() as u64;
-        self.turn_bytes += bytes.len();
+        self.turn.bytes += bytes.len();
         let mut parser = std::mem::replace(&mut self.inbound, FrameParser::new(0));
         parser.parse(bytes, |head, _| self.received_frame(head, now));
         self.inbound = parser;
     }
 
     fn received_frame(&mut self, head: FrameHead, now: Instant) {
-        self.turn_frames += 1;
+        self.turn.frames += 1;
         let (limit, granted) = match head.kind {
             0x0 => return,
             0x1 => {
@@ -304,12 +316,18 @@ impl Meter {
 pub struct FrameMeter<S> {
     io: S,
     meter: SharedMeter,
+    /// Whether something was written that may not have left.
+    unflushed: bool,
 }
 
 impl<S> FrameMeter<S> {
     /// Meters `io` into `meter`.
     pub fn new(io: S, meter: SharedMeter) -> Self {
-        Self { io, meter }
+        Self {
+            io,
+            meter,
+            unflushed: true,
+        }
     }
 }
 
@@ -327,14 +345,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameMeter<S> {
                 // `h2` returns to it, and nothing more is to be read.
                 return Poll::Pending;
             }
-            if meter.turn_frames >= TURN_FRAMES || meter.turn_bytes >= TURN_BYTES {
+            if meter.turn.frames >= TURN_FRAMES || meter.turn.bytes >= TURN_BYTES {
                 // TLS may hold more bytes that no socket event will announce.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // `h2` asks again for each request that it hands over.
+            if meter.turn.drained {
+                return Poll::Pending;
+            }
         }
         let before = buffer.filled().len();
-        std::task::ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
+        let Poll::Ready(read) = Pin::new(&mut this.io).poll_read(context, buffer) else {
+            let mut meter = this.meter.borrow_mut();
+            meter.turn.drained = meter.turn.begun;
+            return Poll::Pending;
+        };
+        read?;
         if let Some(fresh) = buffer
             .filled()
             .get(before..)
@@ -362,6 +389,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FrameMeter<S> {
                 Poll::Pending
             }
             Poll::Ready(Ok(written)) => {
+                this.unflushed = true;
                 this.meter
                     .borrow_mut()
                     .sent(bytes.get(..written).unwrap_or_default());
@@ -379,7 +407,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FrameMeter<S> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // `h2` flushes for each request that it hands over.
+        if !this.unflushed {
+            return Poll::Ready(Ok(()));
+        }
         let flushed = Pin::new(&mut this.io).poll_flush(context);
+        this.unflushed = !matches!(flushed, Poll::Ready(Ok(())));
         let mut meter = this.meter.borrow_mut();
         if flushed.is_pending() {
             meter.write_stalled_since.get_or_insert_with(Instant::now);

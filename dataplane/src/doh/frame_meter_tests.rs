@@ -36,7 +36,7 @@ fn frames_are_found_in_pieces_of_any_size() {
             meter.borrow_mut().received(piece, now);
         }
         let mut meter = meter.borrow_mut();
-        assert_eq!(meter.turn_frames, 4, "pieces of {size}");
+        assert_eq!(meter.turn.frames, 4, "pieces of {size}");
         assert_eq!(meter.take_hints(), Some(ResetHints::Streams(vec![1, 3])));
         assert_eq!(meter.take_hints(), None);
         assert_eq!(meter.breach(), None);
@@ -143,4 +143,78 @@ async fn a_peer_that_does_not_read_stalls_the_clock() {
         .check_clocks(Instant::now() + limit, limit, limit);
     assert_eq!(meter.borrow().breach(), Some(FrameLimit::WriteStall));
     drop(theirs);
+}
+
+/// Counts how often it is asked, and has nothing to read and room for everything.
+#[derive(Default)]
+struct Quiet {
+    reads: usize,
+    flushes: usize,
+}
+
+impl AsyncRead for Quiet {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.reads += 1;
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Quiet {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushes += 1;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn what_is_drained_is_asked_again_in_the_next_turn_only() {
+    let meter = Meter::new(Instant::now());
+    let mut metered = FrameMeter::new(Quiet::default(), Rc::clone(&meter));
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let mut ask = |metered: &mut FrameMeter<Quiet>| {
+        let mut buffer = [0; 16];
+        let mut target = ReadBuf::new(&mut buffer);
+        assert!(
+            Pin::new(&mut *metered)
+                .poll_read(&mut context, &mut target)
+                .is_pending()
+        );
+        metered.io.reads
+    };
+    // Before the first turn the preface is awaited, over several polls of the task.
+    assert_eq!((ask(&mut metered), ask(&mut metered)), (1, 2));
+    for turn in 3..5 {
+        meter.borrow_mut().start_turn();
+        assert_eq!((ask(&mut metered), ask(&mut metered)), (turn, turn));
+    }
+}
+
+#[test]
+fn what_was_written_is_flushed_once() {
+    let mut metered = FrameMeter::new(Quiet::default(), Meter::new(Instant::now()));
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    for count in 1..4 {
+        let written = Pin::new(&mut metered).poll_write(&mut context, &frame(6, 0, 0, &[0; 8]));
+        assert!(matches!(written, Poll::Ready(Ok(17))));
+        for _ in 0..2 {
+            assert!(Pin::new(&mut metered).poll_flush(&mut context).is_ready());
+            assert_eq!(metered.io.flushes, count);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The streams of one connection: begun, answered, reset, given up. The only place where a stream
 //! is removed, and each removal gives it its disposition.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +16,7 @@ use weir_resolver::event::CloseCause;
 
 use super::books::Books;
 use super::lookup::{self, Found};
+use super::open_streams::OpenStreams;
 use super::request::HttpFault;
 use super::stream::{Asked, Awaiting, Message, Phase, Receiving, Stream, question_part, servfail};
 use crate::context::WorkerContext;
@@ -38,7 +39,7 @@ pub(super) struct Ready {
 
 /// The streams of one connection.
 pub struct Streams {
-    pub(super) open: BTreeMap<u32, Stream>,
+    pub(super) open: OpenStreams,
     pub(super) ready: Vec<Ready>,
     /// What the driver said that is held back, because the client has had enough answers for now. Its streams
     /// stay open, so that they can still end otherwise.
@@ -53,7 +54,7 @@ impl Streams {
     #[must_use]
     pub fn new(books: Books, worker: Rc<WorkerContext>, edge: Arc<Edge>) -> Self {
         Self {
-            open: BTreeMap::new(),
+            open: OpenStreams::default(),
             ready: Vec::new(),
             held: VecDeque::new(),
             edge,
@@ -130,7 +131,7 @@ impl Streams {
                     query,
                     since,
                 });
-                self.open.insert(asked.stream, Stream { asked, phase });
+                self.open.insert(Stream { asked, phase });
             }
         }
     }
@@ -158,34 +159,21 @@ impl Streams {
             passed: 0,
         };
         self.hold_query(held as u64);
-        self.open.insert(
-            asked.stream,
-            Stream {
-                asked,
-                phase: Phase::Receiving(receiving),
-            },
-        );
+        self.open.insert(Stream {
+            asked,
+            phase: Phase::Receiving(receiving),
+        });
     }
 
     /// Reads what has come of the bodies.
     pub fn read_bodies(&mut self, context: &mut Context<'_>) {
-        let receiving: Vec<u32> = self
-            .open
-            .iter()
-            .filter(|(_, stream)| matches!(stream.phase, Phase::Receiving(_)))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in receiving {
+        for number in self.open.receiving() {
             self.read_body(number, context);
         }
     }
 
     fn read_body(&mut self, number: u32, context: &mut Context<'_>) {
-        let Some(Stream {
-            phase: Phase::Receiving(receiving),
-            ..
-        }) = self.open.get_mut(&number)
-        else {
+        let Some(Phase::Receiving(receiving)) = self.open.phase_mut(number) else {
             return;
         };
         let before = receiving.message.as_slice().len();
@@ -201,7 +189,7 @@ impl Streams {
                 if let Some(Stream {
                     asked,
                     phase: Phase::Receiving(receiving),
-                }) = self.open.remove(&number)
+                }) = self.open.remove(number)
                 {
                     self.release_query(&receiving.message);
                     self.books
@@ -216,7 +204,7 @@ impl Streams {
         let Some(Stream {
             asked,
             phase: Phase::Receiving(receiving),
-        }) = self.open.remove(&number)
+        }) = self.open.remove(number)
         else {
             return;
         };
@@ -259,7 +247,7 @@ impl Streams {
         let Completion::Answer { stream, .. } = completion else {
             return true;
         };
-        let client = self.open.get(stream).map(|stream| stream.asked.client);
+        let client = self.open.get(*stream).map(|stream| stream.asked.client);
         client.is_none_or(|client| self.worker.pace.borrow_mut().admit(client, now))
     }
 
@@ -280,7 +268,7 @@ impl Streams {
             Completion::Refuse { stream, refusal } => (stream, Reply::Fault(fault_of(refusal))),
             Completion::Lost { owner } => return self.lose(owner),
         };
-        match self.open.remove(&number) {
+        match self.open.remove(number) {
             Some(Stream {
                 asked,
                 phase: Phase::Awaiting(awaiting),
@@ -294,7 +282,7 @@ impl Streams {
                 });
             }
             Some(other) => {
-                self.open.insert(number, other);
+                self.open.insert(other);
                 self.books.late();
             }
             None => self.books.late(),
@@ -303,21 +291,15 @@ impl Streams {
 
     /// The mesh of a worker was lost: whoever waits for it is answered SERVFAIL.
     fn lose(&mut self, owner: u16) {
-        let waits = |stream: &Stream| match &stream.phase {
+        let waits = |phase: &Phase| match phase {
             Phase::Awaiting(awaiting) => awaiting.owner == owner,
             Phase::Receiving(_) | Phase::Sending(_) => false,
         };
-        let lost: Vec<u32> = self
-            .open
-            .iter()
-            .filter(|(_, stream)| waits(stream))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in lost {
+        for number in self.open.numbers_where(waits) {
             if let Some(Stream {
                 asked,
                 phase: Phase::Awaiting(awaiting),
-            }) = self.open.remove(&number)
+            }) = self.open.remove(number)
             {
                 let answer = Shaped {
                     message: servfail(&awaiting.query),
@@ -342,10 +324,10 @@ impl Streams {
 
     /// Looks whether a stream was reset; `false` when `h2` has not read the reset yet.
     pub fn look_for_reset(&mut self, number: u32, context: &mut Context<'_>) -> bool {
-        let Some(stream) = self.open.get_mut(&number) else {
+        let Some(phase) = self.open.phase_mut(number) else {
             return true;
         };
-        let reset = match &mut stream.phase {
+        let reset = match phase {
             // Reading its body tells.
             Phase::Receiving(_) => return true,
             Phase::Awaiting(awaiting) => awaiting.respond.poll_reset(context),
@@ -365,28 +347,21 @@ impl Streams {
 
     /// Looks at every stream that waits; the hints of the frame meter make this rare.
     pub fn look_for_resets(&mut self, context: &mut Context<'_>) {
-        let all: Vec<u32> = self.open.keys().copied().collect();
-        for number in all {
+        for number in self.open.numbers() {
             self.look_for_reset(number, context);
         }
     }
 
     /// Gives up what is over its deadline.
     pub fn expire(&mut self, now: Instant) {
-        let late = |stream: &Stream| match &stream.phase {
+        let late = |phase: &Phase| match phase {
             Phase::Receiving(receiving) => receiving.deadline <= now,
             Phase::Sending(sending) => sending.deadline <= now,
             // The mesh has its own deadlines.
             Phase::Awaiting(_) => false,
         };
-        let late: Vec<u32> = self
-            .open
-            .iter()
-            .filter(|(_, stream)| late(stream))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in late {
-            match self.open.get_mut(&number).map(|stream| &mut stream.phase) {
+        for number in self.open.numbers_where(late) {
+            match self.open.phase_mut(number) {
                 Some(Phase::Receiving(_)) => self.end_body(number, Some(HttpFault::BodyTimeout)),
                 Some(Phase::Sending(sending)) => {
                     sending.send.send_reset(Reason::CANCEL);
@@ -399,7 +374,7 @@ impl Streams {
 
     /// Removes an open stream for good.
     pub(super) fn remove(&mut self, number: u32, disposition: Disposition) {
-        let Some(Stream { asked, phase }) = self.open.remove(&number) else {
+        let Some(Stream { asked, phase }) = self.open.remove(number) else {
             return;
         };
         let answered = disposition == Disposition::Answered;
@@ -455,8 +430,7 @@ impl Streams {
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        let open: Vec<u32> = self.open.keys().copied().collect();
-        for number in open {
+        for number in self.open.numbers() {
             self.remove(number, Disposition::ConnectionLost);
         }
         for Ready { asked, .. } in std::mem::take(&mut self.ready) {

@@ -64,7 +64,7 @@ impl Ports {
         }
     }
 
-    /// Sends a query; its end is told. Must run within the worker's `LocalSet`.
+    /// Sends a query; its end is told. Must run within the worker's runtime.
     ///
     /// # Errors
     /// It could not be sent, and nothing is told.

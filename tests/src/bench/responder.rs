@@ -11,6 +11,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
 use tokio_rustls::TlsAcceptor;
 
 /// Serves until the process is ended.
@@ -21,9 +22,8 @@ pub fn serve(address: SocketAddr, certificate: &Path, key: &Path) -> io::Result<
     let acceptor = acceptor(certificate, key)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
         let listener = TcpListener::bind(address).await?;
         loop {
             let (socket, _) = listener.accept().await?;

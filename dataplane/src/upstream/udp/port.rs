@@ -61,7 +61,7 @@ pub struct Port {
 
 impl Port {
     /// Opens a port toward `server` and listens until it is retired and nothing waits any more. Must run
-    /// within the worker's `LocalSet`.
+    /// within the worker's runtime.
     ///
     /// # Errors
     /// There is no socket left, or no way to the server.
