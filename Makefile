@@ -9,6 +9,9 @@ export CARGO_BUILD_TARGET := host-tuple
 export RUSTFLAGS := -C target-feature=+crt-static
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE = target/$(HOST)/release
+# The demo and the tests take what is quick to build; what is pushed is built to be fast.
+PROFILE = release
+BUILT = target/$(HOST)/$(PROFILE)
 IMAGE = target/image
 CLUSTER = target/weir-cluster
 
@@ -70,7 +73,7 @@ check: tools ## formatting, lints, and the tests of the cluster tool
 .PHONY: build
 build: tools ## build the operator and the data plane
 	@echo "building Weir"
-	cargo build --release -p weir-operator -p weir-dataplane
+	cargo build --profile $(PROFILE) -p weir-operator -p weir-dataplane
 
 .PHONY: build-tests
 build-tests: tools
@@ -80,10 +83,11 @@ build-tests: tools
 images: build ## lay out what the images contain
 	@for name in dataplane operator; do \
 		mkdir -p $(IMAGE)/weir-$$name; \
-		cmp -s $(RELEASE)/weir-$$name $(IMAGE)/weir-$$name/weir-$$name || cp $(RELEASE)/weir-$$name $(IMAGE)/weir-$$name/; \
+		cmp -s $(BUILT)/weir-$$name $(IMAGE)/weir-$$name/weir-$$name || cp $(BUILT)/weir-$$name $(IMAGE)/weir-$$name/; \
 	done
 
 .PHONY: push
+push: PROFILE = shipped
 push: images $(CLUSTER) ## push the images to REGISTRY=...; prints the values of the chart that name them
 	@$(CLUSTER) push $(IMAGE)
 

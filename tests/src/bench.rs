@@ -12,4 +12,5 @@ pub mod process;
 pub mod report;
 pub mod responder;
 pub mod scenario;
+pub mod shipped;
 pub mod trusting;

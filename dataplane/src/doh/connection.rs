@@ -1,6 +1,7 @@
 //! One HTTP/2 connection: one task, its streams in one map. Works in turns, because answering each
 //! request as it arrives enters the kernel once for each: a turn collects everything that arrived,
-//! then answers all of it, and `h2` writes that as a few TLS records when it is polled next.
+//! then answers all of it, and `h2` writes that as a few TLS records in a turn of its own, behind the turns of
+//! other connections: written back to back, the answers of many wake a waiting client once.
 //!
 //! Every stream that `h2` hands over ends with exactly one disposition, and the end of the
 //! connection is told exactly once, whatever ends it.
@@ -101,19 +102,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.meter.borrow_mut().start_turn();
         self.follow_settings();
         self.obey(now);
-        loop {
-            let open = self.collect(context, now);
-            self.streams.read_bodies(context);
-            self.look_for_resets(context);
-            self.streams.send_on(context);
-            self.take_completions(context, now);
-            if !open {
-                return Poll::Ready(());
-            }
-            if self.streams.ready() == 0 {
-                break;
-            }
+        let open = self.collect(context, now);
+        self.streams.read_bodies(context);
+        self.look_for_resets(context);
+        self.streams.send_on(context);
+        self.take_completions(context, now);
+        if !open {
+            return Poll::Ready(());
+        }
+        if self.streams.ready() > 0 {
             self.streams.answer(Instant::now());
+            // Written in a turn of its own, behind the turns of the other connections.
+            context.waker().wake_by_ref();
         }
         self.watch(context, now)
     }

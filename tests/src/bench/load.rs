@@ -25,6 +25,38 @@ pub struct Outcome {
     pub failed: u64,
     /// How long it took.
     pub elapsed: Duration,
+    /// How long single requests took, where that was asked for.
+    pub latency: Option<Latency>,
+}
+
+/// From a request to the end of its response, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency {
+    /// Half of the requests took at most this.
+    pub p50: f64,
+    /// All but one in a hundred did.
+    pub p99: f64,
+}
+
+impl Latency {
+    /// Reads the log of `h2load`: the third column is the time of one request in microseconds.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds no request.
+    pub fn of_log(file: &Path) -> io::Result<Self> {
+        Self::of(&std::fs::read_to_string(file)?)
+    }
+
+    fn of(log: &str) -> io::Result<Self> {
+        let column = |line: &str| line.split('\t').nth(2)?.trim().parse::<f64>().ok();
+        let mut times: Vec<f64> = log.lines().filter_map(column).collect();
+        times.sort_by(f64::total_cmp);
+        let at = |share: usize| times.get(times.len() * share / 100).copied();
+        match (at(50), at(99)) {
+            (Some(p50), Some(p99)) => Ok(Self { p50, p99 }),
+            _ => Err(io::Error::other("h2load logged no request")),
+        }
+    }
 }
 
 /// A DNS query message for an A record, identifier 0, RD set.
@@ -107,6 +139,7 @@ pub fn h2load(arguments: &[String], limit: Duration) -> io::Result<Outcome> {
         succeeded,
         failed: total - succeeded.min(total),
         elapsed,
+        latency: None,
     })
 }
 
@@ -298,5 +331,16 @@ mod tests {
         let message = query("a.test");
         assert_eq!(message.len(), 12 + 8 + 4);
         assert!(message.ends_with(&[1, b'a', 4, b't', b'e', b's', b't', 0, 0, 1, 0, 1]));
+    }
+
+    #[test]
+    fn latencies_are_those_of_the_log() {
+        let log: String = (1..=200)
+            .rev()
+            .map(|n| format!("17{n}\t200\t{n}\n"))
+            .collect();
+        let latency = Latency::of(&log).unwrap();
+        assert_eq!((latency.p50 as u32, latency.p99 as u32), (101, 199));
+        assert!(Latency::of("").is_err());
     }
 }

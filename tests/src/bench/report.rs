@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::catalogue::Scenario;
+use super::load::Latency;
 use super::peers::Peer;
 use super::scenario::Sample;
 
@@ -41,6 +42,15 @@ fn of(samples: &[Sample], figure: fn(&Sample) -> f64) -> f64 {
     median(samples.iter().map(figure).collect())
 }
 
+/// The medians of what single requests took in each round, where that was measured.
+fn latency(samples: &[Sample]) -> Option<Latency> {
+    let all: Vec<Latency> = samples.iter().filter_map(|sample| sample.latency).collect();
+    (!all.is_empty()).then(|| Latency {
+        p50: median(all.iter().map(|latency| latency.p50).collect()),
+        p99: median(all.iter().map(|latency| latency.p99).collect()),
+    })
+}
+
 /// One scenario's part of the table.
 #[must_use]
 pub fn table(measured: &Measured<'_>) -> String {
@@ -73,6 +83,17 @@ pub fn table(measured: &Measured<'_>) -> String {
             failed
         );
     }
+    for (peer, samples) in samples {
+        if let Some(latency) = latency(samples) {
+            let _ = writeln!(
+                text,
+                "  {:<14} p50 {:.1} ms, p99 {:.1} ms",
+                peer.name(),
+                latency.p50 / 1000.0,
+                latency.p99 / 1000.0
+            );
+        }
+    }
     for lost in lost {
         let _ = writeln!(text, "  lost: {lost}");
     }
@@ -94,7 +115,8 @@ pub fn data(measured: &Measured<'_>) -> Value {
                 .iter()
                 .map(|sample| {
                     json!({ "cpuNanosecondsPerQuery": sample.cpu_ns, "answersPerSecond": sample.rate,
-                            "memoryOctets": sample.memory, "failed": sample.failed })
+                            "memoryOctets": sample.memory, "failed": sample.failed,
+                            "latencyMicroseconds": sample.latency.map(|latency| json!({ "p50": latency.p50, "p99": latency.p99 })) })
                 })
                 .collect();
             (peer.name(), json!({ "rounds": rounds, "medianCpuNanosecondsPerQuery": of(samples, |sample| sample.cpu_ns) }))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::authority::ZONE_COUNT;
 use super::catalogue::{Kind, Scenario};
-use super::load::{self, Outcome, Pattern};
+use super::load::{self, Latency, Outcome, Pattern};
 use super::peers::{Peer, Stage};
 use super::process::Server;
 
@@ -27,6 +27,8 @@ pub struct Sample {
     pub memory: f64,
     /// Requests that failed.
     pub failed: u64,
+    /// How long single requests took, where the scenario is about that too.
+    pub latency: Option<Latency>,
 }
 
 /// How much is done: everything is a tenth for `--quick`.
@@ -129,8 +131,13 @@ pub fn measure(
             let count = scale.of(ZONE_COUNT * 20);
             let requests =
                 load::write_requests(stage.folder, "load.txt", server.address, names.take(count))?;
+            let log = stage.folder.join("times.log");
+            let mut options = arguments(count, 1, 50, Some(&requests), server.address);
+            options.push(format!("--log-file={}", log.display()));
             by_cpu(&server, || {
-                asked(&arguments(count, 1, 50, Some(&requests), server.address))
+                let mut outcome = asked(&options)?;
+                outcome.latency = Some(Latency::of_log(&log)?);
+                Ok(outcome)
             })
         }
         Kind::Mixed => {
@@ -235,6 +242,7 @@ fn idle(server: &Server, folder: &Path, scale: Scale) -> io::Result<Sample> {
         rate: 0.0,
         memory,
         failed,
+        latency: None,
     })
 }
 
@@ -249,6 +257,7 @@ fn by_cpu(server: &Server, load: impl FnOnce() -> io::Result<Outcome>) -> io::Re
         rate: count / outcome.elapsed.as_secs_f64().max(1e-6),
         memory: after.resident_peak as f64,
         failed: outcome.failed,
+        latency: outcome.latency,
     })
 }
 

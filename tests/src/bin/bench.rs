@@ -16,7 +16,7 @@ use weir_tests::bench::catalogue::{SCENARIOS, Scenario};
 use weir_tests::bench::peers::Stage;
 use weir_tests::bench::report::{self, Measured, Samples};
 use weir_tests::bench::scenario::{self, Scale};
-use weir_tests::bench::{picture, process};
+use weir_tests::bench::{picture, process, shipped};
 
 /// The constant responder is this program: it gets the allocator that Weir has.
 #[global_allocator]
@@ -34,7 +34,8 @@ struct Arguments {
     /// No round after the first begins later than this, in minutes.
     #[arg(long, default_value_t = 25)]
     minutes: u64,
-    /// The data plane to measure; the one beside this program when not given.
+    /// The data plane to measure. When not given, the one of profile `shipped`, which is built first; with
+    /// `--quick` the one beside this program.
     #[arg(long)]
     weir: Option<PathBuf>,
     /// Where pictures are drawn; none when not given.
@@ -90,6 +91,10 @@ fn serve_constant(arguments: &[String]) -> anyhow::Result<()> {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install()?;
+    let weir = match &arguments.weir {
+        None if !arguments.quick => Some(shipped::build()?),
+        given => given.clone(),
+    };
     let _lock = process::only_one()?;
     process::pin_to_client_core()?;
     let chosen = chosen(&arguments.scenarios)?;
@@ -119,7 +124,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             break;
         }
         for signed in [false, true] {
-            half_a_round(arguments, &folder, &mut measured, signed, round)?;
+            half_a_round(
+                arguments,
+                weir.as_deref(),
+                &folder,
+                &mut measured,
+                signed,
+                round,
+            )?;
         }
         // After each round, so that a run that is cut short leaves what it has.
         write(arguments, &measured)?;
@@ -146,6 +158,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
 /// Every scenario once on the plain internet, or on the signed one: only one of them can stand.
 fn half_a_round(
     arguments: &Arguments,
+    weir: Option<&Path>,
     folder: &Path,
     measured: &mut [Measured<'_>],
     signed: bool,
@@ -175,7 +188,7 @@ fn half_a_round(
             traces: scenario
                 .traced
                 .map(|ratio| (ratio, ([127, 0, 0, 1], 4317).into())),
-            weir: arguments.weir.as_deref(),
+            weir,
             cache_size: 1 << 30,
         };
         let only = &arguments.peers;
