@@ -184,7 +184,7 @@ impl AsyncWrite for Quiet {
 
 #[test]
 fn what_is_drained_is_asked_again_in_the_next_turn_only() {
-    let meter = Meter::new(Instant::now());
+    let meter = Meter::new(Instant::now(), HEADER_LIST);
     let mut metered = FrameMeter::new(Quiet::default(), Rc::clone(&meter));
     let mut context = Context::from_waker(std::task::Waker::noop());
     let mut ask = |metered: &mut FrameMeter<Quiet>| {
@@ -207,7 +207,7 @@ fn what_is_drained_is_asked_again_in_the_next_turn_only() {
 
 #[test]
 fn what_was_written_is_flushed_once() {
-    let mut metered = FrameMeter::new(Quiet::default(), Meter::new(Instant::now()));
+    let mut metered = FrameMeter::new(Quiet::default(), Meter::new(Instant::now(), HEADER_LIST));
     let mut context = Context::from_waker(std::task::Waker::noop());
     for count in 1..4 {
         let written = Pin::new(&mut metered).poll_write(&mut context, &frame(6, 0, 0, &[0; 8]));

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use weir_tests::bench::load::{Pattern, ask_message, connect, query, run, trusting_client};
 use weir_tests::raw_h2::{
-    END_HEADERS, END_STREAM, RawConnection, Response, frame, frame_type, post_headers,
-    query_headers,
+    END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, RawConnection, Response, frame, frame_type,
+    post_headers, query_headers,
 };
 
 use crate::{End, attack, attack_on, get, repeat, stream, was_calmed};
@@ -139,7 +139,8 @@ fn any_questions() {
 #[test]
 fn bodies_that_are_too_long() {
     // The window of a stream is 16 KiB, the longest query 4 KiB: the rest is refused, never kept.
-    // What was not taken is never credited, so that the client soon overruns the window of the connection.
+    // What was not taken is never credited, so that the client soon overruns the window of the connection; or the
+    // resets that refuse the rest overrun their own limit, if more of it arrives at once.
     let end = attack(0, |address| async move {
         let connection = RawConnection::open(address, &[]).await.unwrap();
         repeat(connection, 2000, |round| {
@@ -153,7 +154,8 @@ fn bodies_that_are_too_long() {
         })
         .await
     });
-    assert_eq!(end, End::Goaway(FLOW_CONTROL_ERROR));
+    let ends = [FLOW_CONTROL_ERROR, ENHANCE_YOUR_CALM].map(End::Goaway);
+    assert!(ends.contains(&end), "{end:?}");
 }
 
 #[test]
