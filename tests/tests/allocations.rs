@@ -40,12 +40,13 @@ use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
-use weir_resolver::question::{Query, Question};
+use weir_resolver::question::Question;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
 use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_tests::bench::load::query;
 use weir_tests::bench::responder;
+use weir_tests::plain_query::plain_query;
 
 /// Names in the cache.
 const NAMES: usize = 100;
@@ -273,21 +274,12 @@ fn a_refused_question_allocates_nothing() {
             connection,
             stream: number as u32 * 2 + 1,
         };
-        let query = Query {
-            id: 7,
-            spelling: name.as_wire().into(),
-            question: Question {
-                name,
-                record_type: RecordType::A,
-                class: Class::IN,
-            },
-            recursion_desired: true,
-            checking_disabled: false,
-            authentic_data: false,
-            edns: None,
-            size_limit: 65_535,
-            client: None,
+        let question = Question {
+            name,
+            record_type: RecordType::A,
+            class: Class::IN,
         };
+        let query = plain_query(7, question);
         Event::Query {
             stream,
             query,

@@ -16,12 +16,13 @@ use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
-use weir_resolver::question::{Query, Question};
+use weir_resolver::question::Question;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RecordType};
 use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_resolver::time::{Instant, Now, UnixTime};
 use weir_tests::edge::reply;
+use weir_tests::plain_query::plain_query;
 use weir_tests::simulate::seed::Draw;
 
 /// Clients, each on a connection of its own.
@@ -125,25 +126,15 @@ impl Load {
             connection: ConnectionId(client),
             stream: *number,
         };
-        let name = Name::from_text(&format!("n{name}.example")).unwrap();
+        let question = Question {
+            name: Name::from_text(&format!("n{name}.example")).unwrap(),
+            record_type: RecordType::A,
+            class: Class::IN,
+        };
         self.waiting.push_back(stream);
         self.handle(Event::Query {
             stream,
-            query: Query {
-                id: 7,
-                spelling: name.as_wire().into(),
-                question: Question {
-                    name,
-                    record_type: RecordType::A,
-                    class: Class::IN,
-                },
-                recursion_desired: true,
-                checking_disabled: false,
-                authentic_data: false,
-                edns: None,
-                size_limit: 65_535,
-                client: None,
-            },
+            query: plain_query(7, question),
             traced: false,
         });
     }

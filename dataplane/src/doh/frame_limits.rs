@@ -280,6 +280,7 @@ mod tests {
         });
         assert_eq!(breached, Some(200));
     }
+
     #[test]
     fn blocks_that_are_no_request_run_out() {
         let start = Instant::now();

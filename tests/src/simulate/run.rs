@@ -19,6 +19,7 @@ use weir_resolver::random::Random;
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
+use crate::plain_query::plain_query;
 use crate::simulate::model::{Asked, Fault, Model, Peer};
 use crate::simulate::network::{Faults, Network};
 use crate::simulate::plot::{self, Plot};
@@ -218,20 +219,15 @@ impl World {
 
     fn query(&self, id: u16, number: u8, upper: bool, client: Option<IpAddr>) -> Query {
         Query {
-            id,
-            question: plot::question(number),
             spelling: plot::spelling(number, upper),
-            recursion_desired: true,
-            checking_disabled: false,
-            authentic_data: false,
             edns: (id & 1 == 1).then_some(ClientEdns {
                 version: 0,
                 udp_payload_size: 1232,
                 dnssec_ok: id & 2 == 2,
                 padding: id & 4 == 4,
             }),
-            size_limit: 65_535,
             client,
+            ..plain_query(id, plot::question(number))
         }
     }
 

@@ -20,6 +20,7 @@ use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
+use crate::plain_query::plain_query;
 use crate::simulate::model::{Asked, Fault, Model, Peer};
 use crate::simulate::plot::{self, Plot};
 
@@ -206,15 +207,8 @@ impl Scope {
         self.handle(Event::Query {
             stream,
             query: Query {
-                id: asked.id,
-                question: plot::question(number),
                 spelling: plot::spelling(number, asked.upper),
-                recursion_desired: true,
-                checking_disabled: false,
-                authentic_data: false,
-                edns: None,
-                size_limit: 65_535,
-                client: None,
+                ..plain_query(asked.id, plot::question(number))
             },
             traced: true,
         })?;

@@ -14,14 +14,12 @@ use weir_resolver::fetch::Fetch;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
-use weir_resolver::name::Name;
-use weir_resolver::question::Query;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
-use crate::script::{Script, question};
+use crate::script::{Script, query, question};
 
 /// A mesh with everything that came out of it; checks every invariant after every event.
 pub(crate) struct Bench {
@@ -98,17 +96,7 @@ impl Bench {
             connection: ConnectionId(connection),
             stream,
         };
-        let query = Query {
-            id: (connection as u16) << 8 | stream as u16,
-            question: question(name),
-            spelling: Name::from_text(name).unwrap().as_wire().into(),
-            recursion_desired: true,
-            checking_disabled: false,
-            authentic_data: false,
-            edns: None,
-            size_limit: 65_535,
-            client: None,
-        };
+        let query = query((connection as u16) << 8 | stream as u16, name);
         self.handle(Event::Query {
             stream: key,
             query,

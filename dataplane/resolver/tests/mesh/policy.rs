@@ -12,7 +12,7 @@ use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::{AccessAction, AccessRule, LocalZone, LocalZoneKind, Prefix};
 
 use crate::bench::Bench;
-use crate::script::question;
+use crate::script::query;
 
 #[test]
 fn o8_who_may_not_ask_is_told_so() {
@@ -42,15 +42,9 @@ fn o8_who_may_not_ask_is_told_so() {
         bench.handle(Event::Query {
             stream: key,
             query: Query {
-                id: 1 << 8 | stream as u16,
-                question: question("now.a"),
-                spelling: Name::from_text("now.a").unwrap().as_wire().into(),
                 recursion_desired,
-                checking_disabled: false,
-                authentic_data: false,
-                edns: None,
-                size_limit: 65_535,
                 client: client.parse().ok(),
+                ..query(1 << 8 | stream as u16, "now.a")
             },
             traced: false,
         });

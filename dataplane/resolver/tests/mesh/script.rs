@@ -12,7 +12,7 @@ use weir_resolver::mesh::stage::Stage;
 use weir_resolver::name::Name;
 use weir_resolver::outcome::{Input, Outcome, Request};
 use weir_resolver::program::Program;
-use weir_resolver::question::{Question, StateKind};
+use weir_resolver::question::{Query, Question, StateKind};
 use weir_resolver::rrset::{Class, RecordType};
 
 pub(crate) fn question(name: &str) -> Question {
@@ -20,6 +20,22 @@ pub(crate) fn question(name: &str) -> Question {
         name: Name::from_text(name).unwrap(),
         record_type: RecordType::A,
         class: Class::IN,
+    }
+}
+
+/// A query for an A record, with RD set and no EDNS.
+pub(crate) fn query(id: u16, name: &str) -> Query {
+    let question = question(name);
+    Query {
+        id,
+        spelling: question.name.as_wire().into(),
+        question,
+        recursion_desired: true,
+        checking_disabled: false,
+        authentic_data: false,
+        edns: None,
+        size_limit: u16::MAX,
+        client: None,
     }
 }
 

@@ -7,11 +7,9 @@ use weir_resolver::action::Action;
 use weir_resolver::answer::{Origin, ResponseCode};
 use weir_resolver::event::{CloseCause, Event};
 use weir_resolver::key::{ConnectionId, StreamKey};
-use weir_resolver::name::Name;
-use weir_resolver::question::Query;
 
 use crate::bench::Bench;
-use crate::script::question;
+use crate::script::query;
 
 #[test]
 fn one_question_of_two_streams_makes_one_fetch_and_two_answers() {
@@ -189,17 +187,7 @@ fn every_waiter_that_attaches_detaches_once_and_every_link_resolves() {
             connection: ConnectionId(1),
             stream,
         };
-        let query = Query {
-            id: 0,
-            question: question(name),
-            spelling: Name::from_text(name).unwrap().as_wire().into(),
-            recursion_desired: true,
-            checking_disabled: false,
-            authentic_data: false,
-            edns: None,
-            size_limit: 65_535,
-            client: None,
-        };
+        let query = query(0, name);
         run(
             &mut bench,
             Event::Query {
