@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use weir_tests::bench::process::pin_to_client_core;
 use weir_tests::edge::{Edge, Forwarder, GoodClient};
 use weir_tests::raw_h2::{
     END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, RawConnection, frame, frame_type, get_headers,
@@ -60,16 +61,20 @@ where
     F: Future<Output = End>,
 {
     let strict = std::env::var_os("WEIR_ATTACKS_STRICT").is_some();
+    if strict {
+        // The attacker stands for another machine: it leaves the server's core alone.
+        pin_to_client_core().unwrap();
+    }
     on_local_set(async {
         let forwarder = Forwarder::start().await.unwrap();
         let edge = Edge::start(&forwarder, http2).unwrap();
         let scene = Rc::new(Scene { edge, forwarder });
-        let calm = GoodClient::start(scene.edge.address());
+        let calm = GoodClient::start(scene.edge.address()).unwrap();
         tokio::time::sleep(if strict { STRICT_CALM } else { CALM }).await;
         let calm = calm.p99().await.unwrap();
         let (memory, queries) = (scene.edge.resident().unwrap(), scene.forwarder.queries());
 
-        let good = GoodClient::start(scene.edge.address());
+        let good = GoodClient::start(scene.edge.address()).unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         let end = attack(Rc::clone(&scene)).await;
         tokio::time::sleep(Duration::from_millis(200)).await;

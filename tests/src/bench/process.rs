@@ -30,14 +30,14 @@ pub fn only_one() -> io::Result<std::fs::File> {
     Ok(lock)
 }
 
-/// Pins this process, and so the own load generator, to [`CLIENT_CORE`].
+/// Pins this process with all its threads, and so the own load generator, to [`CLIENT_CORE`].
 ///
 /// # Errors
 /// When `taskset` is not there.
 pub fn pin_to_client_core() -> io::Result<()> {
     let pid = std::process::id().to_string();
     let status = Command::new("taskset")
-        .args(["-c", "-p", CLIENT_CORE, &pid])
+        .args(["-a", "-c", "-p", CLIENT_CORE, &pid])
         .stdout(Stdio::null())
         .status()?;
     if status.success() {

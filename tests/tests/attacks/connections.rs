@@ -36,7 +36,7 @@ fn connection_flood() {
             }
             open.drain(..open.len().saturating_sub(400));
             if start.elapsed() > Duration::from_secs(1) && another.is_none() {
-                another = Some(GoodClient::start(address));
+                another = Some(GoodClient::start(address).unwrap());
             }
             let held = scene.edge.metric("weir_connections").await.unwrap();
             assert!(held <= f64::from(PLACES), "{held} connections");
