@@ -30,7 +30,7 @@ mod requests;
 /// Below this a p99 says more about the machine than about Weir, which other tests use at the same time.
 const FLOOR: Duration = Duration::from_millis(30);
 /// The same on a quiet machine, where `WEIR_ATTACKS_STRICT` is set and the tests run one by one.
-const STRICT_FLOOR: Duration = Duration::from_millis(5);
+const STRICT_FLOOR: Duration = Duration::from_millis(2);
 /// How long the calm before an attack is measured.
 const CALM: Duration = Duration::from_millis(500);
 const STRICT_CALM: Duration = Duration::from_secs(2);
