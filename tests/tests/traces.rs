@@ -38,11 +38,8 @@ fn document(upstream: &HeldUpstream, sink: &OtlpSink, ratio: &str) -> Value {
             "forwardZones": [forward],
             "localZones": [{ "name": "local.example", "records": ["www A 127.0.0.1"] }],
         },
-        // The first probe of an anchor makes keys of its digest, and what was cached under it is asked for again.
-        "dnssec": {
-            "trustAnchors": { "records": [upstream.trust_anchor().unwrap()] },
-            "trackTrustAnchors": false,
-        },
+        // Tracked, as is the default: that the first probe makes keys of its digest takes nothing out of the cache.
+        "dnssec": { "trustAnchors": { "records": [upstream.trust_anchor().unwrap()] } },
         "telemetry": { "traces": {
             "endpoint": format!("http://{}", sink.address),
             "sampleRatio": ratio,

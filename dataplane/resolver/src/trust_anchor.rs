@@ -5,10 +5,11 @@
 
 use crate::forward;
 use crate::name::Name;
-use crate::rdata::{Ds, key_tag};
+use crate::rdata::{Dnskey, Ds, key_tag};
 use crate::rrset::RdataList;
 use crate::settings::{DnssecSettings, Settings, TrustAnchor};
 use crate::time::{Now, UnixTime};
+use crate::validate::delegation::is_digest_of;
 
 /// DS record data of the root's key signing key of 2017.
 const ROOT_20326: [u8; 36] = [
@@ -31,6 +32,32 @@ pub fn builtin_root() -> TrustAnchor {
         ds: RdataList::new([&ROOT_20326[..], &ROOT_38696[..]]),
         dnskey: RdataList::default(),
     }
+}
+
+/// Whether two anchors stand for the same keys of the same zone, be it by key or by digest: then whatever was proved
+/// or refuted under one is so under the other.
+pub(crate) fn trust_the_same(one: &TrustAnchor, other: &TrustAnchor) -> bool {
+    one.zone == other.zone && covers(one, other) && covers(other, one)
+}
+
+/// Whether every key that `inner` stands for is one of `outer`.
+fn covers(outer: &TrustAnchor, inner: &TrustAnchor) -> bool {
+    // A digest by SHA-1 may count or not, beside others: it stands for no key here.
+    let names = |ds: &[u8], key: &[u8]| {
+        let (Some(ds), Some(parsed)) = (Ds::parse(ds), Dnskey::parse(key)) else {
+            return false;
+        };
+        ds.digest_type > 1
+            && (ds.key_tag, ds.algorithm) == (key_tag(key), parsed.algorithm)
+            && is_digest_of(&ds, &outer.zone, &parsed)
+    };
+    let mut digests = inner.ds.iter();
+    let mut keys = inner.dnskey.iter();
+    digests.all(|ds| {
+        outer.ds.iter().any(|own| own == ds) || outer.dnskey.iter().any(|key| names(ds, key))
+    }) && keys.all(|key| {
+        outer.dnskey.iter().any(|own| own == key) || outer.ds.iter().any(|ds| names(ds, key))
+    })
 }
 
 /// What holds for a name.
@@ -112,6 +139,7 @@ mod tests {
 
     use super::*;
     use crate::settings::NegativeTrustAnchor;
+    use crate::signing::Signer;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
@@ -142,6 +170,30 @@ mod tests {
         assert!(root_key_trusted(&settings.dnssec, 20326));
         assert!(root_key_trusted(&settings.dnssec, 38696));
         assert!(!root_key_trusted(&settings.dnssec, 19036));
+    }
+
+    #[test]
+    fn digests_and_their_keys_are_the_same_trust() {
+        let (one, two) = (Signer::new("example"), Signer::new("example"));
+        let anchor = |ds: &[&[u8]], keys: &[&[u8]]| TrustAnchor {
+            zone: one.zone.clone(),
+            ds: RdataList::new(ds.iter().copied()),
+            dnskey: RdataList::new(keys.iter().copied()),
+        };
+        let (ds_one, ds_two, key_one, key_two) = (one.ds(2), two.ds(4), one.dnskey(), two.dnskey());
+        let digests = anchor(&[&ds_one, &ds_two], &[]);
+        let keys = anchor(&[], &[&key_two, &key_one]);
+        assert!(trust_the_same(&digests, &keys));
+        assert!(trust_the_same(&keys, &digests));
+        assert!(trust_the_same(&digests, &anchor(&[&ds_one], &[&key_two])));
+        // One key more or fewer, a weak digest, another zone.
+        assert!(!trust_the_same(&anchor(&[&ds_one], &[]), &keys));
+        assert!(!trust_the_same(&keys, &anchor(&[&ds_one], &[])));
+        let weak = anchor(&[&one.ds(1)], &[]);
+        assert!(!trust_the_same(&weak, &anchor(&[], &[&key_one])));
+        let mut elsewhere = keys.clone();
+        elsewhere.zone = name("other.example");
+        assert!(!trust_the_same(&digests, &elsewhere));
     }
 
     #[test]

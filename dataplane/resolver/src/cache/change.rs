@@ -5,6 +5,7 @@
 
 use crate::name::Name;
 use crate::settings::{Settings, UpstreamZone};
+use crate::trust_anchor::trust_the_same;
 
 /// What is to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,25 +40,33 @@ fn changed_zones(old: &Settings, new: &Settings) -> Vec<Name> {
             .chain(forwards.iter().map(|zone| (false, zone.clone())))
             .collect()
     };
-    names.extend(differing(&upstream(old), &upstream(new)).map(|zone| zone.1.name.clone()));
+    names.extend(
+        differing(&upstream(old), &upstream(new), PartialEq::eq).map(|zone| zone.1.name.clone()),
+    );
     let (local, new_local) = (&old.resolution.local_zones, &new.resolution.local_zones);
-    names.extend(differing(local, new_local).map(|zone| zone.name.clone()));
+    names.extend(differing(local, new_local, PartialEq::eq).map(|zone| zone.name.clone()));
     let (anchors, new_anchors) = (&old.dnssec.trust_anchors, &new.dnssec.trust_anchors);
-    names.extend(differing(anchors, new_anchors).map(|anchor| anchor.zone.clone()));
+    names.extend(differing(anchors, new_anchors, trust_the_same).map(|anchor| anchor.zone.clone()));
     let (negative, new_negative) = (
         &old.dnssec.negative_trust_anchors,
         &new.dnssec.negative_trust_anchors,
     );
-    names.extend(differing(negative, new_negative).map(|anchor| anchor.name.clone()));
+    names
+        .extend(differing(negative, new_negative, PartialEq::eq).map(|anchor| anchor.name.clone()));
     names.sort();
     names.dedup();
     names
 }
 
-/// What stands in only one of two lists.
-fn differing<'a, T: PartialEq>(old: &'a [T], new: &'a [T]) -> impl Iterator<Item = &'a T> {
-    let gone = old.iter().filter(|each| !new.contains(each));
-    let come = new.iter().filter(|each| !old.contains(each));
+/// What stands in only one of two lists, going by what counts as the same.
+fn differing<'a, T>(
+    old: &'a [T],
+    new: &'a [T],
+    same: fn(&T, &T) -> bool,
+) -> impl Iterator<Item = &'a T> {
+    let lacks = move |list: &[T], each: &T| !list.iter().any(|other| same(other, each));
+    let gone = old.iter().filter(move |each| lacks(new, each));
+    let come = new.iter().filter(move |each| lacks(old, each));
     gone.chain(come)
 }
 

@@ -306,7 +306,8 @@ fn strongest_digest(entrances: &Entrances<'_>, policy: &Policy<'_>) -> Option<u8
         .max()
 }
 
-fn is_digest_of(ds: &Ds<'_>, owner: &Name, key: &Dnskey<'_>) -> bool {
+/// Whether a DS record names this key of `owner` (RFC 4034, 5.1.4).
+pub(crate) fn is_digest_of(ds: &Ds<'_>, owner: &Name, key: &Dnskey<'_>) -> bool {
     let Some(digest_type) = digest_type(ds.digest_type) else {
         return false;
     };
