@@ -191,8 +191,10 @@ mod tests {
         assert!(!trust_the_same(&keys, &anchor(&[&ds_one], &[])));
         let weak = anchor(&[&one.ds(1)], &[]);
         assert!(!trust_the_same(&weak, &anchor(&[], &[&key_one])));
-        let mut elsewhere = keys.clone();
-        elsewhere.zone = name("other.example");
+        let elsewhere = TrustAnchor {
+            zone: name("other.example"),
+            ..keys
+        };
         assert!(!trust_the_same(&digests, &elsewhere));
     }
 
