@@ -155,10 +155,8 @@ impl Driver {
                 let routes = &self.worker.routes;
                 routes.take(self.worker.index, context, &mut messages);
             }
-            let (noted, told) = (
-                notes_left.min(notes.len()),
-                messages_left.min(messages.len()),
-            );
+            let noted = notes_left.min(notes.len());
+            let told = messages_left.min(messages.len());
             for note in notes.drain(..noted) {
                 self.note(note);
             }
