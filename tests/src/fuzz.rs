@@ -294,24 +294,20 @@ fn query(which: u8) -> Query {
         .get(usize::from(which >> 3) % TYPES.len())
         .copied()
         .unwrap_or(RecordType::A);
+    let question = Question {
+        name,
+        record_type,
+        class: Class::IN,
+    };
     Query {
-        id: u16::from(which),
-        spelling: name.as_wire().into(),
-        question: Question {
-            name,
-            record_type,
-            class: Class::IN,
-        },
         recursion_desired: which & 0x40 == 0,
         checking_disabled: which & 0x80 != 0,
-        authentic_data: false,
         edns: Some(ClientEdns {
             dnssec_ok: which & 0x20 != 0,
             udp_payload_size: 1232,
             ..ClientEdns::default()
         }),
-        size_limit: u16::MAX,
-        client: None,
+        ..Query::plain(u16::from(which), question)
     }
 }
 

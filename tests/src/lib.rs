@@ -16,7 +16,6 @@ pub mod held_upstream;
 pub mod internet;
 pub mod local_task;
 pub mod otlp_sink;
-pub mod plain_query;
 pub mod raw_h2;
 pub mod replay;
 pub mod simulate;

@@ -40,13 +40,12 @@ use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
-use weir_resolver::question::Question;
+use weir_resolver::question::{Query, Question};
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
 use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_tests::bench::load::query;
 use weir_tests::bench::responder;
-use weir_tests::plain_query::plain_query;
 
 /// Names in the cache.
 const NAMES: usize = 100;
@@ -279,7 +278,7 @@ fn a_refused_question_allocates_nothing() {
             record_type: RecordType::A,
             class: Class::IN,
         };
-        let query = plain_query(7, question);
+        let query = Query::plain(7, question);
         Event::Query {
             stream,
             query,

@@ -16,13 +16,12 @@ use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
-use weir_resolver::question::Question;
+use weir_resolver::question::{Query, Question};
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RecordType};
 use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_resolver::time::{Instant, Now, UnixTime};
 use weir_tests::edge::reply;
-use weir_tests::plain_query::plain_query;
 use weir_tests::simulate::seed::Draw;
 
 /// Clients, each on a connection of its own.
@@ -134,7 +133,7 @@ impl Load {
         self.waiting.push_back(stream);
         self.handle(Event::Query {
             stream,
-            query: plain_query(7, question),
+            query: Query::plain(7, question),
             traced: false,
         });
     }

@@ -106,6 +106,23 @@ pub struct Query {
 }
 
 impl Query {
+    /// A query that asks for nothing but the answer: RD set, no EDNS, over a transport that carries every answer, in
+    /// the spelling of its question.
+    #[must_use]
+    pub fn plain(id: u16, question: Question) -> Self {
+        Self {
+            id,
+            spelling: question.name.as_wire().into(),
+            question,
+            recursion_desired: true,
+            checking_disabled: false,
+            authentic_data: false,
+            edns: None,
+            size_limit: u16::MAX,
+            client: None,
+        }
+    }
+
     /// Whether the client wants DNSSEC records.
     #[must_use]
     pub fn dnssec_ok(&self) -> bool {

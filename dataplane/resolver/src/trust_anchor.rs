@@ -9,7 +9,7 @@ use crate::rdata::{Dnskey, Ds, key_tag};
 use crate::rrset::RdataList;
 use crate::settings::{DnssecSettings, Settings, TrustAnchor};
 use crate::time::{Now, UnixTime};
-use crate::validate::delegation::is_digest_of;
+use crate::validate::delegation::names_key;
 
 /// DS record data of the root's key signing key of 2017.
 const ROOT_20326: [u8; 36] = [
@@ -44,12 +44,10 @@ pub(crate) fn trust_the_same(one: &TrustAnchor, other: &TrustAnchor) -> bool {
 fn covers(outer: &TrustAnchor, inner: &TrustAnchor) -> bool {
     // A digest by SHA-1 may count or not, beside others: it stands for no key here.
     let names = |ds: &[u8], key: &[u8]| {
-        let (Some(ds), Some(parsed)) = (Ds::parse(ds), Dnskey::parse(key)) else {
+        let (Some(ds), Some(key)) = (Ds::parse(ds), Dnskey::parse(key)) else {
             return false;
         };
-        ds.digest_type > 1
-            && (ds.key_tag, ds.algorithm) == (key_tag(key), parsed.algorithm)
-            && is_digest_of(&ds, &outer.zone, &parsed)
+        ds.digest_type > 1 && names_key(&ds, &outer.zone, &key)
     };
     let mut digests = inner.ds.iter();
     let mut keys = inner.dnskey.iter();

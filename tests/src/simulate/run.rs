@@ -19,7 +19,6 @@ use weir_resolver::random::Random;
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
-use crate::plain_query::plain_query;
 use crate::simulate::model::{Asked, Fault, Model, Peer};
 use crate::simulate::network::{Faults, Network};
 use crate::simulate::plot::{self, Plot};
@@ -227,7 +226,7 @@ impl World {
                 padding: id & 4 == 4,
             }),
             client,
-            ..plain_query(id, plot::question(number))
+            ..Query::plain(id, plot::question(number))
         }
     }
 

@@ -20,7 +20,6 @@ use weir_resolver::rrset::{RdataList, RecordType, Rrset};
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
-use crate::plain_query::plain_query;
 use crate::simulate::model::{Asked, Fault, Model, Peer};
 use crate::simulate::plot::{self, Plot};
 
@@ -208,7 +207,7 @@ impl Scope {
             stream,
             query: Query {
                 spelling: plot::spelling(number, asked.upper),
-                ..plain_query(asked.id, plot::question(number))
+                ..Query::plain(asked.id, plot::question(number))
             },
             traced: true,
         })?;

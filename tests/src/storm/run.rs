@@ -408,8 +408,8 @@ fn check(outcome: &Outcome, before: &Scrape, after: &Scrape) -> Vec<Check> {
     check(
         "the storm was one",
         (200..=400).contains(&permille)
-            && (tally.connections < 200
-                || tally.refused > 0 && tally.connections_aborted > 0 && tally.windowless > 0)
+            && tally.refused > 0
+            && (tally.connections < 200 || tally.connections_aborted > 0 && tally.windowless > 0)
             && tally.pairs > tally.opened / 5,
         format!(
             "{permille} of 1000 streams reset, {} refused, {} of {} connections aborted, {} streams without a window, {} in pairs",

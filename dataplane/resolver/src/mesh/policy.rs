@@ -65,20 +65,14 @@ mod tests {
 
     fn query(text: &str, client: &str) -> Query {
         let name = Name::from_text(text).unwrap();
+        let question = Question {
+            name,
+            record_type: RecordType::A,
+            class: Class::IN,
+        };
         Query {
-            id: 0,
-            spelling: name.as_wire().into(),
-            question: Question {
-                name,
-                record_type: RecordType::A,
-                class: Class::IN,
-            },
-            recursion_desired: true,
-            checking_disabled: false,
-            authentic_data: false,
-            edns: None,
-            size_limit: u16::MAX,
             client: Some(client.parse().unwrap()),
+            ..Query::plain(0, question)
         }
     }
 

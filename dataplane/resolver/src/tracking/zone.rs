@@ -5,9 +5,6 @@
 
 use std::sync::Arc;
 
-use hickory_proto::dnssec::DigestType;
-use hickory_proto::dnssec::crypto::Digest;
-
 use crate::budget::Budget;
 use crate::cache::keys::{ZoneKey, ZoneKeys};
 use crate::name::Name;
@@ -15,6 +12,7 @@ use crate::rdata::{Dnskey, Ds, Rrsig};
 use crate::rrset::Rrset;
 use crate::settings::TrustAnchor;
 use crate::tracking::key::{KeyState, TrackedKey};
+use crate::validate::delegation::names_key;
 use crate::validate::signature::{Policy, verify};
 
 const HOUR: u64 = 3600;
@@ -328,21 +326,12 @@ fn zone_key(key: &Dnskey<'_>) -> ZoneKey {
 
 /// Whether the configured anchors of the zone name this key.
 fn is_configured(key: &Dnskey<'_>, zone: &Name, configured: &TrustAnchor) -> bool {
-    let digest_type = |number| match number {
-        1 => Some(DigestType::SHA1),
-        2 => Some(DigestType::SHA256),
-        4 => Some(DigestType::SHA384),
-        _ => None,
-    };
     configured.dnskey.iter().any(|rdata| rdata == key.rdata())
-        || configured.ds.iter().filter_map(Ds::parse).any(|ds| {
-            ds.algorithm == key.algorithm
-                && ds.key_tag == key.key_tag()
-                && digest_type(ds.digest_type).is_some_and(|digest_type| {
-                    Digest::from_iter([zone.as_wire(), key.rdata()], digest_type)
-                        .is_ok_and(|digest| digest.as_ref() == ds.digest)
-                })
-        })
+        || configured
+            .ds
+            .iter()
+            .filter_map(Ds::parse)
+            .any(|ds| names_key(&ds, zone, key))
 }
 
 /// When to ask again, after a success and after a failure (RFC 5011, 2.3).

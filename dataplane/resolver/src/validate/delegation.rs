@@ -306,8 +306,12 @@ fn strongest_digest(entrances: &Entrances<'_>, policy: &Policy<'_>) -> Option<u8
         .max()
 }
 
-/// Whether a DS record names this key of `owner` (RFC 4034, 5.1.4).
-pub(crate) fn is_digest_of(ds: &Ds<'_>, owner: &Name, key: &Dnskey<'_>) -> bool {
+/// Whether a DS record names this key of `owner`: by algorithm, key tag and digest (RFC 4034, 5.1).
+pub(crate) fn names_key(ds: &Ds<'_>, owner: &Name, key: &Dnskey<'_>) -> bool {
+    ds.algorithm == key.algorithm && ds.key_tag == key.key_tag() && is_digest_of(ds, owner, key)
+}
+
+fn is_digest_of(ds: &Ds<'_>, owner: &Name, key: &Dnskey<'_>) -> bool {
     let Some(digest_type) = digest_type(ds.digest_type) else {
         return false;
     };

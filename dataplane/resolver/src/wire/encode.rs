@@ -165,20 +165,15 @@ mod tests {
             .flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat())
             .chain([0])
             .collect::<Vec<u8>>();
+        let question = Question {
+            name: name(spelling),
+            record_type,
+            class: Class::IN,
+        };
         Query {
-            id: 0x1234,
-            question: Question {
-                name: name(spelling),
-                record_type,
-                class: Class::IN,
-            },
             spelling: wire.into(),
-            recursion_desired: true,
-            checking_disabled: false,
-            authentic_data: false,
             edns,
-            size_limit: u16::MAX,
-            client: None,
+            ..Query::plain(0x1234, question)
         }
     }
 

@@ -25,18 +25,7 @@ pub(crate) fn question(name: &str) -> Question {
 
 /// A query for an A record, with RD set and no EDNS.
 pub(crate) fn query(id: u16, name: &str) -> Query {
-    let question = question(name);
-    Query {
-        id,
-        spelling: question.name.as_wire().into(),
-        question,
-        recursion_desired: true,
-        checking_disabled: false,
-        authentic_data: false,
-        edns: None,
-        size_limit: u16::MAX,
-        client: None,
-    }
+    Query::plain(id, question(name))
 }
 
 /// `ask.*` asks one server and answers with its reply; `a-b.need.*` needs the states of `b.need.*`
