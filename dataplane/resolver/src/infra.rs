@@ -333,18 +333,29 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_server_is_probed_once_a_minute() {
+    fn a_dead_server_is_probed_again_and_again() {
         let infra = Infra::default();
         let zone = Name::root();
+        let usable = |seconds| infra.view(at(seconds), server(1), &zone).usable;
+        let time_out = |seconds| infra.timed_out(at(seconds), TTL, server(1), Duration::ZERO);
         for _ in 0..5 {
-            infra.timed_out(at(0), TTL, server(1), Duration::ZERO);
+            time_out(0);
         }
-        assert!(!infra.view(at(59), server(1), &zone).usable);
-        assert!(infra.view(at(60), server(1), &zone).usable);
-        infra.asked(at(60), server(1));
-        assert!(!infra.view(at(61), server(1), &zone).usable);
-        infra.replied(at(62), TTL, server(1), Duration::from_millis(9), true);
-        assert!(infra.view(at(62), server(1), &zone).usable);
+        // At once, then once in a twelfth of 12.032 s, doubled by each failure.
+        assert!(usable(0));
+        infra.asked(at(0), server(1));
+        assert!(!usable(1) && usable(2));
+        infra.asked(at(2), server(1));
+        time_out(6);
+        infra.asked(at(6), server(1));
+        assert!(!usable(8) && usable(9));
+        for _ in 0..20 {
+            time_out(10);
+        }
+        infra.asked(at(10), server(1));
+        assert!(!usable(19) && usable(20));
+        infra.replied(at(20), TTL, server(1), Duration::from_millis(9), true);
+        assert!(usable(20));
     }
 
     #[test]
@@ -367,7 +378,7 @@ mod tests {
         for second in 3..13 {
             infra.timed_out(at(second), TTL, server(1), waited);
         }
-        assert!(!infra.view(at(13), server(1), &zone).usable);
+        assert!(infra.view(at(13), server(1), &zone).round_trip.is_dead());
     }
 
     #[test]

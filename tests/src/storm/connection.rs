@@ -414,6 +414,8 @@ impl<'a> Connection<'a> {
             return;
         }
         self.tally.answered += 1;
+        let rcode = body.get(3).map(|octet| octet & 15);
+        self.tally.failed += u64::from(rcode != Some(0));
         // Identifier and question as they were asked, to the letter.
         let same = body.get(..2) == query.get(..2) && body.get(12..query.len()) == query.get(12..);
         self.tally.crossed += u64::from(!same);

@@ -389,6 +389,14 @@ fn check(outcome: &Outcome, before: &Scrape, after: &Scrape) -> Vec<Check> {
         holds,
         numbers,
     );
+    check(
+        "names were resolved, not failed",
+        outcome.upstream_queries > tally.opened / 100 && tally.failed < tally.answered / 2,
+        format!(
+            "{} answered, {} of them SERVFAIL, {} queries upstream",
+            tally.answered, tally.failed, outcome.upstream_queries
+        ),
+    );
     let violations = after.count("weir_invariant_violations_total", "");
     let panics = after.count("weir_panics_total", "");
     check(

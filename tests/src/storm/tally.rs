@@ -8,6 +8,8 @@ pub struct Tally {
     pub opened: u64,
     /// Streams with a whole DNS answer to their own question.
     pub answered: u64,
+    /// Of these: SERVFAIL, for a name that nobody answered or that yielded to another.
+    pub failed: u64,
     /// Streams with a whole answer of another status: 429 and 503.
     pub refused: u64,
     /// Streams that the client reset before their answer was whole.
@@ -20,7 +22,7 @@ pub struct Tally {
     pub aborted: u64,
     /// Streams whose connection the server ended.
     pub lost: u64,
-    /// Streams that had no end within twelve seconds: a defect.
+    /// Streams that had no end when they were overdue: a defect.
     pub stuck: u64,
     /// Answers to another question, or in another spelling, or with another identifier: a defect.
     pub crossed: u64,
@@ -47,6 +49,7 @@ impl Tally {
     pub const fn add(&mut self, other: &Self) {
         self.opened += other.opened;
         self.answered += other.answered;
+        self.failed += other.failed;
         self.refused += other.refused;
         self.reset += other.reset;
         self.reset_by_server += other.reset_by_server;

@@ -12,8 +12,8 @@ use crate::infra::round_trip::RoundTrip;
 
 /// Zones for which lameness of one server is remembered; the oldest makes room.
 const LAME_ZONES_MAX: usize = 16;
-/// A dead server is sent one probe in this time.
-const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+/// A dead server is sent a probe in this part of its estimate: one each second at first, in ten seconds at last.
+const PROBES_PER_ESTIMATE: u32 = 12;
 
 /// How a server fails a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,19 +86,18 @@ impl Server {
         } else {
             self.round_trip.timed_out();
         }
-        if self.round_trip.is_dead() {
-            self.probe_after = now.after(PROBE_INTERVAL);
-        }
     }
 
     pub(super) fn may_be_asked(&self, now: Instant) -> bool {
         !self.round_trip.is_dead() || self.probe_after <= now
     }
 
-    /// Takes the one probe of this interval.
+    /// Takes the one probe of this interval. The first may leave as soon as a server counts as dead: what went
+    /// unanswered may have been the questions' fault.
     pub(super) fn claim(&mut self, now: Instant) {
         if self.round_trip.is_dead() {
-            self.probe_after = now.after(PROBE_INTERVAL);
+            let interval = self.round_trip.estimate() / PROBES_PER_ESTIMATE;
+            self.probe_after = now.after(interval);
         }
     }
 

@@ -143,9 +143,8 @@ pub fn failed(
             return cookies::over_tcp(work, context, plan, &open);
         }
         FetchFailure::Unreachable | FetchFailure::TlsFailed | FetchFailure::HttpFailed => {
-            context
-                .infra
-                .timed_out(now, ttl, plan.server, Duration::ZERO);
+            // One message of the network may fail all that were on their way, so they count as one here, too.
+            context.infra.timed_out(now, ttl, plan.server, plan.timeout);
             work.failure = ExtendedError::NETWORK_ERROR;
         }
         FetchFailure::Exhausted => {}

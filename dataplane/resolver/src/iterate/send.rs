@@ -315,10 +315,12 @@ pub fn pass_over_lame(
 #[cfg(test)]
 mod tests {
     use crate::answer::ResponseCode;
+    use crate::fetch::Transport;
     use crate::iterate::internet::internet;
     use crate::name::Name;
     use crate::rrset::RecordType;
-    use crate::scenario::{Reaction, socket};
+    use crate::scenario::{RA, Reaction, World, socket, texts};
+    use crate::settings::{Upstream, UpstreamZone};
 
     #[test]
     fn silence_backs_off_and_ends() {
@@ -333,6 +335,46 @@ mod tests {
             .map(|plan| plan.timeout.as_millis())
             .collect();
         assert_eq!(timeouts, [376, 752, 1504]);
+    }
+
+    #[test]
+    fn names_that_nobody_answers_do_not_take_a_forwarder_away() {
+        let mut world = World::new();
+        let address = socket("10.0.0.9");
+        world.settings.resolution.forward_zones = vec![UpstreamZone {
+            name: Name::root(),
+            upstreams: vec![Upstream {
+                address,
+                transport: Transport::Udp,
+            }],
+            upstream_names: Vec::new(),
+            validate: false,
+            fall_back: false,
+            prime: false,
+            no_cache: false,
+        }];
+        // A resolver whose own authorities are silent is silent for these names, and well for all others.
+        world.server("10.0.0.9", |plan| {
+            if plan.question.name.to_string().starts_with("good") {
+                let record = format!("{} 300 A 192.0.2.1", plan.question.name);
+                return Reaction::Reply(RA, texts(&[&record]), vec![], vec![]);
+            }
+            Reaction::Silence
+        });
+        let dead = |world: &World| {
+            let view = world.infra.view(world.now.instant, address, &Name::root());
+            view.round_trip.is_dead()
+        };
+        for number in 0..8 {
+            world.resolve(&format!("slow{number}.example"), RecordType::A);
+        }
+        assert!(dead(&world));
+        // What is asked of a dead server is bounded all the same.
+        assert!(world.log.len() <= 1, "{:?}", world.log);
+        world.pass(12);
+        let answer = world.resolve("good.example", RecordType::A);
+        assert_eq!(answer.rcode, ResponseCode::NOERROR);
+        assert!(!dead(&world));
     }
 
     #[test]

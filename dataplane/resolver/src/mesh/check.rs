@@ -185,7 +185,10 @@ impl<P> Table<P> {
             .filter(|(_, state)| {
                 matches!(
                     state.background,
-                    Some(Background::Orphan { debtor: Some(_) })
+                    Some(Background::Orphan {
+                        debtor: Some(_),
+                        ..
+                    })
                 )
             })
             .count();
@@ -248,7 +251,10 @@ impl<P> Table<P> {
             )?;
             ensure(
                 !state.kind.validates()
-                    || state.background != Some(Background::Orphan { debtor: None }),
+                    || !matches!(
+                        state.background,
+                        Some(Background::Orphan { debtor: None, .. })
+                    ),
                 "F1",
                 "an orphan that a client left is charged to nobody",
             )?;

@@ -311,7 +311,9 @@ impl<P: Program> Table<P> {
             self.identities.entry(identity).or_default().debts += 1;
         }
         if let Some(state) = self.states.get_mut(id) {
-            state.background = Some(Background::Orphan { debtor });
+            // Who asks again within the time that a client waits still finds it.
+            let until = self.now.instant.after(state.settings.mesh.total_time);
+            state.background = Some(Background::Orphan { debtor, until });
             // Nobody is left to be given a stale answer.
             state.stale = None;
         }
@@ -328,10 +330,11 @@ impl<P: Program> Table<P> {
         let Some(state) = self.states.get_mut(id) else {
             return;
         };
-        let Some(Background::Orphan { debtor }) = state.background else {
+        let Some(Background::Orphan { debtor, .. }) = state.background else {
             return;
         };
         state.background = None;
+        self.rearm(id);
         self.orphans
             .unlink(&mut self.states, id, |state| &mut state.in_orphans);
         self.work += 1;

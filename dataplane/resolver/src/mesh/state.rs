@@ -50,6 +50,8 @@ pub(crate) enum Background {
     Orphan {
         /// Who is charged, if it was a client's doing.
         debtor: Option<Identity>,
+        /// When it is given up, if nobody has come for it by then.
+        until: Instant,
     },
 }
 
@@ -143,8 +145,14 @@ impl<P> MeshState<P> {
 
     /// The next moment at which something must happen to it.
     pub(crate) fn deadline(&self) -> Instant {
-        self.stale
-            .map_or(self.expires, |stale| stale.min(self.expires))
+        let given_up = match self.background {
+            Some(Background::Orphan { until, .. }) => Some(until),
+            _ => None,
+        };
+        [self.stale, given_up]
+            .into_iter()
+            .flatten()
+            .fold(self.expires, Instant::min)
     }
 }
 

@@ -51,6 +51,26 @@ fn an_orphan_that_is_asked_for_again_is_adopted() {
 }
 
 #[test]
+fn an_orphan_that_nobody_comes_for_is_given_up() {
+    let mut bench = Bench::new(|settings| settings.mesh.total_time = Duration::from_millis(700));
+    bench.open(1);
+    let one = bench.ask(1, 1, "ask.a");
+    bench.later(600);
+    bench.reset(one);
+    bench.later(600);
+    // Adopted and left again: its time begins anew.
+    let two = bench.ask(1, 3, "ask.a");
+    bench.reset(two);
+    bench.later(600);
+    assert_eq!(bench.mesh.gauges().orphans, 1);
+    bench.later(100);
+    let gauges = bench.mesh.gauges();
+    assert_eq!((gauges.orphans, gauges.states, gauges.fetches), (0, 0, 0));
+    assert_eq!(bench.cancelled, 1);
+    bench.end();
+}
+
+#[test]
 fn orphans_are_few_and_the_rest_is_cancelled() {
     let mut bench = Bench::new(|settings| settings.mesh.states_max = 20);
     bench.open(1);
