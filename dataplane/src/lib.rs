@@ -22,5 +22,6 @@ pub mod settings;
 pub mod sync;
 pub mod telemetry;
 pub mod tls;
+pub mod turn;
 pub mod upstream;
 pub mod worker;

@@ -30,6 +30,7 @@ use super::streams::Streams;
 use crate::context::WorkerContext;
 use crate::edge::{self, Edge};
 use crate::mailbox::{Completion, Ending};
+use crate::turn::again_after_others;
 
 /// Requests collected before they are answered; the rest waits for the next pass.
 const COLLECTED_MAX: usize = 256;
@@ -130,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn collect(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
         loop {
             if self.streams.ready() >= COLLECTED_MAX {
-                context.waker().wake_by_ref();
+                again_after_others(context);
                 break;
             }
             match self.h2.poll_accept(context) {

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame_limits::{FrameBudget, FrameLimit};
+use crate::turn::again_after_others;
 
 /// RFC 9113, 3.4: the client's connection preface.
 const PREFACE_LENGTH: u32 = 24;
 const HEADER_LENGTH: usize = 9;
 /// Frames that one turn of a connection may read before it yields to the others of its thread.
-const TURN_FRAMES: u32 = 256;
+const TURN_FRAMES: u32 = 128;
 /// Bytes that one turn may read.
 const TURN_BYTES: usize = 64 * 1024;
 /// Hints kept between two turns; beyond it the connection looks at all its streams.
@@ -347,7 +348,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameMeter<S> {
             }
             if meter.turn.frames >= TURN_FRAMES || meter.turn.bytes >= TURN_BYTES {
                 // TLS may hold more bytes that no socket event will announce.
-                context.waker().wake_by_ref();
+                again_after_others(context);
                 return Poll::Pending;
             }
             // `h2` asks again for each request that it hands over.

@@ -99,7 +99,7 @@ async fn a_turn_ends_and_arms_itself_again() {
     let mut metered = FrameMeter::new(ours, Rc::clone(&meter));
     let mut bytes = opening();
     for stream in 0..1000u32 {
-        bytes.extend(frame(1, 0x5, stream * 2 + 1, &[0x82; 300]));
+        bytes.extend(frame(1, 0x5, stream * 2 + 1, &[0x82; 600]));
     }
     theirs.write_all(&bytes).await.unwrap();
     let mut total = 0;
