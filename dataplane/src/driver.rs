@@ -31,13 +31,11 @@ use crate::mailbox::{Completion, Ending, Note, Outbox};
 use crate::route::RouteMessage;
 use crate::telemetry::record::Record;
 use crate::telemetry::sample::Sampler;
-use crate::turn::again_after_others;
+use crate::turn::{Intake, Taken, again_after_others};
 use crate::upstream::Upstream;
 
 /// Where a panic was contained, in the metrics.
 const IN_MESH: usize = 1;
-/// Notes and messages that one turn takes, of each: so many new questions cost some hundred microseconds.
-const TURN_EVENTS: usize = 32;
 const LATE_CONNECTION: usize = 1;
 const LATE_REPLY: usize = 2;
 
@@ -78,8 +76,7 @@ pub struct Driver {
     /// Connections of other workers whose streams asked here.
     guests: HashMap<ConnectionId, Identity>,
     commands: tokio::sync::mpsc::UnboundedReceiver<Command>,
-    notes: Vec<Note>,
-    messages: Vec<RouteMessage>,
+    intake: Intake<Note, RouteMessage>,
     sleep: Pin<Box<Sleep>>,
     /// The mesh asked for a turn of input and output.
     yielded: bool,
@@ -105,8 +102,7 @@ impl Driver {
             connections: HashMap::new(),
             guests: HashMap::new(),
             commands,
-            notes: Vec::new(),
-            messages: Vec::new(),
+            intake: Intake::default(),
             sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             yielded: false,
             ending: Ending::None,
@@ -144,34 +140,20 @@ impl Driver {
 
     /// Takes what came, in order, up to a turn's worth; whether there is more.
     fn take_events(&mut self, context: &Context<'_>) -> bool {
-        let (mut notes_left, mut messages_left) = (TURN_EVENTS, TURN_EVENTS);
-        loop {
-            let mut notes = std::mem::take(&mut self.notes);
-            let mut messages = std::mem::take(&mut self.messages);
-            if notes.is_empty() {
-                self.worker.inbox.take(context, &mut notes);
-            }
-            if messages.is_empty() {
-                let routes = &self.worker.routes;
-                routes.take(self.worker.index, context, &mut messages);
-            }
-            let noted = notes_left.min(notes.len());
-            let told = messages_left.min(messages.len());
-            for note in notes.drain(..noted) {
-                self.note(note);
-            }
-            for message in messages.drain(..told) {
-                self.message(message);
-            }
-            notes_left -= noted;
-            messages_left -= told;
-            let more = !notes.is_empty() || !messages.is_empty();
-            self.notes = notes;
-            self.messages = messages;
-            if more || noted + told == 0 {
-                return more;
-            }
-        }
+        let worker = Rc::clone(&self.worker);
+        let mut intake = std::mem::take(&mut self.intake);
+        let more = intake.take_turn(
+            |notes, messages| {
+                worker.inbox.take(context, notes);
+                worker.routes.take(worker.index, context, messages);
+            },
+            |taken| match taken {
+                Taken::Note(note) => self.note(note),
+                Taken::Message(message) => self.message(message),
+            },
+        );
+        self.intake = intake;
+        more
     }
 
     fn obey(&mut self, command: Command) {
