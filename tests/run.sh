@@ -14,6 +14,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
+# Nothing is to be had inside the namespace, so what the tests start is built before.
+"$cluster" path collector >/dev/null
 for program in helm4 helm3 h2spec kubectl; do
   export "WEIR_${program^^}=$("$cluster" path "$program")"
 done
