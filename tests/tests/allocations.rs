@@ -35,7 +35,6 @@ use weir_resolver::action::Action;
 use weir_resolver::answer::{Answer, Security};
 use weir_resolver::cache::Cache;
 use weir_resolver::event::Event;
-use weir_resolver::fetch::Transport;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
@@ -232,18 +231,11 @@ fn a_cached_answer_allocates_no_more_than_a_constant() {
 #[test]
 fn a_refused_question_allocates_nothing() {
     // Invariant E5, of the mesh: the query itself was made before, and goes.
-    let zone = UpstreamZone {
-        name: Name::root(),
-        upstreams: vec![Upstream {
-            address: ([192, 0, 2, 1], 53).into(),
-            transport: Transport::Udp,
-        }],
-        upstream_names: Vec::new(),
-        validate: false,
-        fall_back: false,
-        prime: false,
-        no_cache: false,
-    };
+    let zone = UpstreamZone::new(
+        Name::root(),
+        vec![Upstream::udp(([192, 0, 2, 1], 53).into())],
+        false,
+    );
     let mut settings = Settings::default();
     settings.mesh.client_waiting_max = 4;
     settings.resolution.forward_zones = vec![zone];

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use weir_resolver::action::Action;
 use weir_resolver::cache::Cache;
 use weir_resolver::event::{CloseCause, Event};
-use weir_resolver::fetch::{FetchFailure, Transport};
+use weir_resolver::fetch::FetchFailure;
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
@@ -55,18 +55,11 @@ struct Load {
 impl Load {
     fn new() -> Self {
         let mut settings = Settings::default();
-        settings.resolution.forward_zones = vec![UpstreamZone {
-            name: Name::root(),
-            upstreams: vec![Upstream {
-                address: ([192, 0, 2, 1], 53).into(),
-                transport: Transport::Udp,
-            }],
-            upstream_names: Vec::new(),
-            validate: false,
-            fall_back: false,
-            prime: false,
-            no_cache: false,
-        }];
+        settings.resolution.forward_zones = vec![UpstreamZone::new(
+            Name::root(),
+            vec![Upstream::udp(([192, 0, 2, 1], 53).into())],
+            false,
+        )];
         let cache = Arc::new(Cache::new(64 << 20, [1, 2]));
         let infra = Arc::new(Infra::default());
         let random = Random::from_seed([3, 4]);

@@ -56,15 +56,7 @@ mod tests {
     use crate::settings::Settings;
 
     fn zone(name: &str) -> UpstreamZone {
-        UpstreamZone {
-            name: Name::from_text(name).unwrap(),
-            upstreams: Vec::new(),
-            upstream_names: Vec::new(),
-            validate: true,
-            fall_back: false,
-            prime: false,
-            no_cache: false,
-        }
+        UpstreamZone::new(Name::from_text(name).unwrap(), Vec::new(), true)
     }
 
     #[test]

@@ -186,7 +186,6 @@ fn join(mut aliases: Vec<Arc<Rrset>>, name: Name, outcome: LocalOutcome) -> Loca
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::Transport;
     use crate::rrset::RdataList;
     use crate::settings::{LocalZone, Upstream, UpstreamZone};
 
@@ -324,17 +323,12 @@ mod tests {
     fn the_most_specific_zone_decides() {
         let mut settings = Settings::default();
         settings.resolution.stub_zones = ["corp.test", "home.arpa", "."]
-            .map(|zone| UpstreamZone {
-                name: name(zone),
-                upstreams: vec![Upstream {
-                    address: ([127, 0, 0, 1], 53).into(),
-                    transport: Transport::Udp,
-                }],
-                upstream_names: Vec::new(),
-                validate: false,
-                fall_back: false,
-                prime: false,
-                no_cache: false,
+            .map(|zone| {
+                UpstreamZone::new(
+                    name(zone),
+                    vec![Upstream::udp(([127, 0, 0, 1], 53).into())],
+                    false,
+                )
             })
             .to_vec();
         let zones = LocalZones::new(&settings);

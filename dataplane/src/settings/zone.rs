@@ -8,7 +8,6 @@ use std::sync::Arc;
 use weir_config::DataplaneConfig;
 use weir_config::zone::{LocalZoneType, RootHints, UpstreamProtocol};
 use weir_resolver::fetch::Transport;
-use weir_resolver::name::Name;
 use weir_resolver::root_hints;
 use weir_resolver::settings::{Hint, LocalZone, LocalZoneKind, Upstream, UpstreamZone};
 
@@ -37,18 +36,6 @@ pub(crate) fn hints(hints: &RootHints, faults: &mut Faults) -> Vec<Hint> {
     servers.iter().enumerate().map(hint).collect()
 }
 
-fn upstream_zone(name: Name, upstreams: Vec<Upstream>, validate: bool) -> UpstreamZone {
-    UpstreamZone {
-        name,
-        upstreams,
-        upstream_names: Vec::new(),
-        validate,
-        fall_back: false,
-        prime: false,
-        no_cache: false,
-    }
-}
-
 pub(crate) fn forward_zones(config: &DataplaneConfig, faults: &mut Faults) -> Vec<UpstreamZone> {
     let mut zones = Vec::new();
     for (index, zone) in config.resolution.forward_zones.iter().enumerate() {
@@ -68,7 +55,7 @@ pub(crate) fn forward_zones(config: &DataplaneConfig, faults: &mut Faults) -> Ve
                 }
             },
         });
-        zones.push(upstream_zone(name, upstreams.collect(), zone.validate));
+        zones.push(UpstreamZone::new(name, upstreams.collect(), zone.validate));
     }
     zones
 }
@@ -82,7 +69,7 @@ pub(crate) fn stub_zones(config: &DataplaneConfig, faults: &mut Faults) -> Vec<U
             address: SocketAddr::new(upstream.address, upstream.port),
             transport: Transport::Udp,
         });
-        zones.push(upstream_zone(name, upstreams.collect(), zone.validate));
+        zones.push(UpstreamZone::new(name, upstreams.collect(), zone.validate));
     }
     zones
 }

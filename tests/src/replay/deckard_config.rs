@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use weir_resolver::fetch::Transport;
 use weir_resolver::name::Name;
 use weir_resolver::settings::{
     Hint, NegativeTrustAnchor, Prefix, QnameMinimisation, Upstream, UpstreamZone,
@@ -106,18 +105,11 @@ impl Builder {
             "do-ip6" => settings.resolution.ipv6 = is_yes(value),
             "do-not-query-localhost" => settings.resolution.avoid_loopback = is_yes(value),
             "harden-glue" => settings.resolution.harden_glue = is_yes(value),
-            "forward-addr" => settings.resolution.forward_zones.push(UpstreamZone {
-                name: Name::root(),
-                upstreams: vec![Upstream {
-                    address: SocketAddr::new(address(value)?, 53),
-                    transport: Transport::Udp,
-                }],
-                upstream_names: Vec::new(),
-                validate: true,
-                fall_back: false,
-                prime: false,
-                no_cache: false,
-            }),
+            "forward-addr" => settings.resolution.forward_zones.push(UpstreamZone::new(
+                Name::root(),
+                vec![Upstream::udp(SocketAddr::new(address(value)?, 53))],
+                true,
+            )),
             "force-ipv6" => {}
             _ => {
                 self.config.unknown.insert(format!("{key}: {value}"));

@@ -55,15 +55,7 @@ fn server(text: &str, transport: &Transport) -> Result<Upstream, TextError> {
 }
 
 fn zone(config: &mut Config, clause: &Clause, stub: bool) -> Result<UpstreamZone, ParseError> {
-    let mut zone = UpstreamZone {
-        name: Name::root(),
-        upstreams: Vec::new(),
-        upstream_names: Vec::new(),
-        validate: true,
-        fall_back: false,
-        prime: false,
-        no_cache: false,
-    };
+    let mut zone = UpstreamZone::new(Name::root(), Vec::new(), true);
     for option in &clause.options {
         let value = option.values.first().map_or("", String::as_str);
         let result = match option.key.as_str() {

@@ -315,7 +315,6 @@ pub fn pass_over_lame(
 #[cfg(test)]
 mod tests {
     use crate::answer::ResponseCode;
-    use crate::fetch::Transport;
     use crate::iterate::internet::internet;
     use crate::name::Name;
     use crate::rrset::RecordType;
@@ -341,18 +340,11 @@ mod tests {
     fn names_that_nobody_answers_do_not_take_a_forwarder_away() {
         let mut world = World::new();
         let address = socket("10.0.0.9");
-        world.settings.resolution.forward_zones = vec![UpstreamZone {
-            name: Name::root(),
-            upstreams: vec![Upstream {
-                address,
-                transport: Transport::Udp,
-            }],
-            upstream_names: Vec::new(),
-            validate: false,
-            fall_back: false,
-            prime: false,
-            no_cache: false,
-        }];
+        world.settings.resolution.forward_zones = vec![UpstreamZone::new(
+            Name::root(),
+            vec![Upstream::udp(address)],
+            false,
+        )];
         // A resolver whose own authorities are silent is silent for these names, and well for all others.
         world.server("10.0.0.9", |plan| {
             if plan.question.name.to_string().starts_with("good") {

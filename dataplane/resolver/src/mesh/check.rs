@@ -4,7 +4,7 @@
 //! in the mesh, so production runs only `balance`, the equations between counts. Never changes anything.
 
 use crate::key::StateId;
-use crate::mesh::state::{Background, Lane};
+use crate::mesh::state::Lane;
 use crate::mesh::table::{KeyFlags, Table};
 use crate::mesh::violation::Violation;
 use crate::mesh::waiter::{Home, StreamPhase};
@@ -182,15 +182,7 @@ impl<P> Table<P> {
         let debts = self
             .states
             .iter()
-            .filter(|(_, state)| {
-                matches!(
-                    state.background,
-                    Some(Background::Orphan {
-                        debtor: Some(_),
-                        ..
-                    })
-                )
-            })
+            .filter(|(_, state)| matches!(state.orphan(), Some((Some(_), _))))
             .count();
         let (mut connections, mut by_identity, mut owed) = (0, 0, 0);
         for record in self.identities.values() {
@@ -250,11 +242,7 @@ impl<P> Table<P> {
                 "a state with waiters takes no room",
             )?;
             ensure(
-                !state.kind.validates()
-                    || !matches!(
-                        state.background,
-                        Some(Background::Orphan { debtor: None, .. })
-                    ),
+                !state.kind.validates() || !matches!(state.orphan(), Some((None, _))),
                 "F1",
                 "an orphan that a client left is charged to nobody",
             )?;
@@ -394,7 +382,7 @@ impl<P> Table<P> {
         let orphans = self
             .states
             .iter()
-            .filter(|(_, state)| matches!(state.background, Some(Background::Orphan { .. })))
+            .filter(|(_, state)| state.orphan().is_some())
             .count();
         let queued = self.states.iter().filter(|(_, state)| state.queued).count();
         ensure(

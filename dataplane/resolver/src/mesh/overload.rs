@@ -330,7 +330,7 @@ impl<P: Program> Table<P> {
         let Some(state) = self.states.get_mut(id) else {
             return;
         };
-        let Some(Background::Orphan { debtor, .. }) = state.background else {
+        let Some((debtor, _)) = state.orphan() else {
             return;
         };
         state.background = None;

@@ -143,13 +143,17 @@ impl<P> MeshState<P> {
         !self.waiters.is_empty() || !self.supers.is_empty()
     }
 
+    /// Who is charged for it, if it was a client's doing, and when it is given up: of an orphan.
+    pub(crate) const fn orphan(&self) -> Option<(Option<Identity>, Instant)> {
+        match self.background {
+            Some(Background::Orphan { debtor, until }) => Some((debtor, until)),
+            _ => None,
+        }
+    }
+
     /// The next moment at which something must happen to it.
     pub(crate) fn deadline(&self) -> Instant {
-        let given_up = match self.background {
-            Some(Background::Orphan { until, .. }) => Some(until),
-            _ => None,
-        };
-        [self.stale, given_up]
+        [self.stale, self.orphan().map(|(_, until)| until)]
             .into_iter()
             .flatten()
             .fold(self.expires, Instant::min)

@@ -15,7 +15,6 @@ use crate::mesh::list::{Link, List};
 use crate::mesh::mutant::Mutant;
 use crate::mesh::overload::Admission;
 use crate::mesh::policy::{self, Policy};
-use crate::mesh::state::Background;
 use crate::mesh::table::Table;
 use crate::mesh::waiter::{
     ConnectionRecord, Disposition, Home, StreamKind, StreamPhase, StreamRecord, Waiter, WaiterKind,
@@ -478,7 +477,7 @@ impl<P: Program> Table<P> {
             .collect();
         for id in behind {
             if let Some(state) = self.states.get_mut(id)
-                && !matches!(state.background, Some(Background::Orphan { .. }))
+                && state.orphan().is_none()
             {
                 state.background = None;
             }

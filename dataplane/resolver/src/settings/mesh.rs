@@ -15,7 +15,8 @@ pub struct MeshSettings {
     pub waiting_replies_max: u32,
     /// The age from which a state of the second half makes room for a new one.
     pub jostle_timeout: Duration,
-    /// How long a waiter may wait in all before it is answered SERVFAIL.
+    /// How long a waiter may wait in all before it is answered SERVFAIL, and how long a state goes on for the cache
+    /// alone once the last has left.
     pub total_time: Duration,
     /// Waiters (and orphans) of one client.
     pub client_waiting_max: u32,

@@ -18,6 +18,17 @@ pub struct Upstream {
     pub transport: Transport,
 }
 
+impl Upstream {
+    /// A server that is asked over UDP.
+    #[must_use]
+    pub const fn udp(address: SocketAddr) -> Self {
+        Self {
+            address,
+            transport: Transport::Udp,
+        }
+    }
+}
+
 /// A named server with its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
@@ -44,6 +55,22 @@ pub struct UpstreamZone {
     pub prime: bool,
     /// Whether answers are kept out of the cache.
     pub no_cache: bool,
+}
+
+impl UpstreamZone {
+    /// A zone that is asked at these servers and nowhere else.
+    #[must_use]
+    pub const fn new(name: Name, upstreams: Vec<Upstream>, validate: bool) -> Self {
+        Self {
+            name,
+            upstreams,
+            upstream_names: Vec::new(),
+            validate,
+            fall_back: false,
+            prime: false,
+            no_cache: false,
+        }
+    }
 }
 
 /// What a local zone says of a name for which it has no records.
