@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -22,6 +23,9 @@ type pinned struct {
 	// target is the package to build, as the module sees it.
 	target string
 }
+
+// buildMax is how long one program may take; the longest took seven minutes of two cores.
+const buildMax = 30 * time.Minute
 
 const kubernetes = "k8s.io/kubernetes/cmd/"
 
@@ -93,6 +97,9 @@ func (p pinned) build() error {
 	if _, err := os.Stat(file); err == nil {
 		return nil
 	}
+	if enclosed() {
+		return fmt.Errorf("nothing can be downloaded in the cluster's network namespace; run `cluster build %s` outside of it", p.name)
+	}
 	say("building %s (once; kept in %s)", p.name, cacheFolder())
 	started := time.Now()
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -105,11 +112,18 @@ func (p pinned) build() error {
 	// A build that is cut short must not look like a program, so it gets its name last.
 	partial := fmt.Sprintf("%s.%d", file, os.Getpid())
 	defer os.Remove(partial)
-	compile := exec.Command("go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", partial, p.target)
+	ctx, cancel := context.WithTimeout(context.Background(), buildMax)
+	defer cancel()
+	compile := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", partial, p.target)
 	compile.Dir = p.source()
 	compile.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 	compile.Stdout, compile.Stderr = os.Stderr, os.Stderr
-	if err := withHeartbeat(p.name, compile.Run); err != nil {
+	compile.WaitDelay = time.Second
+	err = withHeartbeat(p.name, compile.Run)
+	if ctx.Err() != nil {
+		return fmt.Errorf("not done after %s: are the modules to be had from here?", buildMax)
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(partial, file); err != nil {

@@ -53,3 +53,13 @@ func containerdSocket() string { return filepath.Join(runtimeFolder, "containerd
 func inNamespace(arguments ...string) []string {
 	return append([]string{"nsenter", "--net=" + namespacePath, "--"}, arguments...)
 }
+
+// enclosed is whether this process runs in the cluster's network namespace.
+func enclosed() bool {
+	there, err := os.Stat(namespacePath)
+	if err != nil {
+		return false
+	}
+	here, err := os.Stat("/proc/self/ns/net")
+	return err == nil && os.SameFile(here, there)
+}

@@ -13,18 +13,22 @@ const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=ut
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 
-/// Remembers the `cache-control` values in use: remaining TTLs repeat far more often than they
-/// change. One for each thread.
+/// The `cache-control` values in use: remaining TTLs repeat far more often than they change. One for each thread.
+///
+/// It is full from the start, so that what it holds never grows: one value goes as another comes.
 pub struct Freshness {
-    slots: Box<[Option<(u32, HeaderValue)>; SLOTS]>,
+    slots: Box<[(u32, HeaderValue)]>,
 }
 
-const SLOTS: usize = 512;
+/// How many values are at hand.
+const SLOTS: u32 = 512;
 
 impl Default for Freshness {
     fn default() -> Self {
         Self {
-            slots: Box::new([const { None }; SLOTS]),
+            slots: (0..SLOTS)
+                .map(|seconds| (seconds, max_age_value(seconds)))
+                .collect(),
         }
     }
 }
@@ -35,19 +39,18 @@ impl Freshness {
         let Some(seconds) = max_age else {
             return NO_STORE;
         };
-        let Some(slot) = self.slots.get_mut(seconds as usize % SLOTS) else {
+        let Some(slot) = self.slots.get_mut((seconds % SLOTS) as usize) else {
             return NO_STORE;
         };
-        match slot {
-            Some((known, value)) if *known == seconds => value.clone(),
-            _ => {
-                let text = format!("max-age={seconds}");
-                let value = HeaderValue::try_from(text).unwrap_or(NO_STORE);
-                *slot = Some((seconds, value.clone()));
-                value
-            }
+        if slot.0 != seconds {
+            *slot = (seconds, max_age_value(seconds));
         }
+        slot.1.clone()
     }
+}
+
+fn max_age_value(seconds: u32) -> HeaderValue {
+    HeaderValue::try_from(format!("max-age={seconds}")).unwrap_or(NO_STORE)
 }
 
 /// The head that goes with a DNS answer, whatever its RCODE (RFC 8484, 4.2.1).
