@@ -245,7 +245,11 @@ impl<P: Program> Mesh<P> {
     ) {
         let table = &mut self.table;
         let Some(record) = table.end_fetch_once(fetch) else {
-            table.counters.late_fetches += 1;
+            if table.mutated(Mutant::LateReplyCounts) {
+                table.counters.fetches_replied += 1;
+            } else {
+                table.counters.late_fetches += 1;
+            }
             return;
         };
         let state = record.state;

@@ -56,6 +56,7 @@ impl<P: Program> Table<P> {
             inbox: VecDeque::new(),
             queued: false,
             in_run: Link::default(),
+            place: 0,
             lane: Lane::None,
             in_lane: Link::default(),
             background,

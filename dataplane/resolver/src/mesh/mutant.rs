@@ -1,6 +1,6 @@
 //! Faults put back on purpose, to show that the checks find them.
 //!
-//! Owns the list: each is an ordering that broke a DoH resolver (O1 to O16 of `docs/src/lessons-from-unbound.md`),
+//! Owns the list: each is an ordering that broke a DoH resolver (O1 to O16 of `docs/src/lessons.md`),
 //! or a rule of this design left out. Without the feature `mutants` none can be switched on.
 
 macro_rules! mutants {
@@ -59,9 +59,13 @@ mutants! {
     LinearUnlink = "o15-linear-unlink",
     /// O16: a connection that ends leaves the answers that it never took.
     UnwrittenAnswerLeaks = "o16-unwritten-answer-leaks",
+    /// A3: the second to wait for a state is in no list.
+    WaiterUnlisted = "waiter-unlisted",
     /// B4: the answer is made from the query of another waiter.
     AnswerCrossesOver = "answer-crosses-over",
-    /// B7: a fetch that ended can end again.
+    /// B7: what comes for a fetch that is gone counts as its reply.
+    LateReplyCounts = "late-reply-counts",
+    /// C5: a fetch that ended can end again.
     FetchEndsTwice = "fetch-ends-twice",
     /// B8: a permit is given back twice.
     PermitReleasedTwice = "permit-released-twice",
@@ -101,6 +105,8 @@ mutants! {
     SettleUnbounded = "settle-unbounded",
     /// D6: work that is left over is announced to nobody.
     WakeUpLost = "wake-up-lost",
+    /// F6: of the states that can run, the last comes first.
+    RunOutOfTurn = "run-out-of-turn",
     /// a state that ends does not tell those above it.
     SuperNotTold = "super-not-told",
     /// new clients join states of replaced settings.

@@ -113,6 +113,8 @@ pub(crate) struct MeshState<P> {
     pub(crate) inbox: VecDeque<Message>,
     pub(crate) queued: bool,
     pub(crate) in_run: Link<State>,
+    /// Its place in the order in which states came to be able to run.
+    pub(crate) place: u64,
     pub(crate) lane: Lane,
     pub(crate) in_lane: Link<State>,
     pub(crate) background: Option<Background>,

@@ -307,13 +307,16 @@ impl<P: Program> Table<P> {
     fn note_wait(&mut self, id: StateId, waiter: Id<WaiterKind>) {
         let now = self.now.instant;
         let refreshed = self.mutated(Mutant::AgeIsRefreshed);
+        let unlisted = self.mutated(Mutant::WaiterUnlisted);
         let expired = self.expired_answer(id);
         let Some(state) = self.states.get_mut(id) else {
             return;
         };
-        state
-            .waiters
-            .push_back(&mut self.waiters, waiter, |waiter| &mut waiter.in_home);
+        if !unlisted || state.waiters.is_empty() {
+            state
+                .waiters
+                .push_back(&mut self.waiters, waiter, |waiter| &mut waiter.in_home);
+        }
         state.waiters_most = state.waiters_most.max(state.waiters.len());
         if refreshed {
             state.first_wait = Some(now);

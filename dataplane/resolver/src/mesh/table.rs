@@ -140,6 +140,9 @@ pub(crate) struct Table<P> {
     looked: (u64, bool),
     /// Whether `Action::Yield` was given and not answered yet.
     pub(crate) yielded: bool,
+    /// The last place in line that was given to a state that can run, and the last that came up (invariant F6).
+    pub(crate) last_place: u64,
+    pub(crate) place_run: u64,
     /// Waiters that this step may still settle.
     pub(crate) settle_left: u32,
     /// List operations and settlements of this step (invariant D1).
@@ -207,6 +210,8 @@ impl<P> Table<P> {
             violation: None,
             looked: (0, true),
             yielded: false,
+            last_place: 0,
+            place_run: 0,
             settle_left: settings.limits.settle_per_step,
             work: 0,
             requests: Vec::new(),
@@ -311,6 +316,8 @@ impl<P> Table<P> {
             && !state.queued
         {
             state.queued = true;
+            self.last_place += 1;
+            state.place = self.last_place;
             self.run
                 .push_back(&mut self.states, id, |state| &mut state.in_run);
             self.work += 1;

@@ -25,9 +25,7 @@ impl<P: Program> Table<P> {
         self.settle_abandoned();
         let mut left = self.settings.limits.activations_per_step_max;
         while left > 0
-            && let Some(id) = self
-                .run
-                .pop_front(&mut self.states, |state| &mut state.in_run)
+            && let Some(id) = self.next_runnable()
         {
             left -= 1;
             self.activate(id);
@@ -46,6 +44,23 @@ impl<P: Program> Table<P> {
             self.yielded = true;
             self.actions.push_back(Action::Yield);
         }
+    }
+
+    /// Takes the state that has been able to run for longest out of the run queue (invariant F6).
+    fn next_runnable(&mut self) -> Option<StateId> {
+        let id = if self.mutated(Mutant::RunOutOfTurn) {
+            self.run.back()
+        } else {
+            self.run.front()
+        }?;
+        self.run
+            .unlink(&mut self.states, id, |state| &mut state.in_run);
+        let place = self.states.get(id)?.place;
+        if place <= self.place_run {
+            self.violate("F6", "a state ran after one that came later", None);
+        }
+        self.place_run = place;
+        Some(id)
     }
 
     fn activate(&mut self, id: StateId) {
