@@ -17,6 +17,8 @@ const TURN_MIN: usize = 32;
 /// Turns that a batch is spread over at most. Of what comes meanwhile the next is made, so that no more than some
 /// turns' worth ever waits, however much comes in each.
 const TURNS_PER_BATCH: usize = 16;
+/// Room that a batch keeps for the next. That of a burst, up to some MiB, is given back.
+const ROOM_KEPT: usize = 1024;
 
 /// What came at once, in order, and how much of it one turn takes.
 #[derive(Debug)]
@@ -40,6 +42,13 @@ impl<T> Batch<T> {
         self.left.drain(..count).for_each(to);
         self.taken += count;
         count
+    }
+
+    /// Gives the room of a burst that is over back.
+    fn give_back(&mut self) {
+        if self.left.capacity() > ROOM_KEPT {
+            self.left = Vec::new();
+        }
     }
 
     fn set_share(&mut self) {
@@ -86,6 +95,8 @@ impl<N, M> Intake<N, M> {
         (self.notes.taken, self.messages.taken) = (0, 0);
         loop {
             if self.is_empty() {
+                self.notes.give_back();
+                self.messages.give_back();
                 refill(&mut self.notes.left, &mut self.messages.left);
                 self.notes.set_share();
                 self.messages.set_share();
@@ -160,6 +171,22 @@ mod tests {
             let most = arrivals * 4 * TURNS_PER_BATCH;
             assert!(waited <= most, "{waited} at {arrivals} in a turn");
         }
+    }
+
+    #[test]
+    fn the_room_of_a_burst_is_given_back() {
+        let mut intake = Intake::default();
+        let mut notes: Vec<u32> = (0..16_000).collect();
+        let mut messages: Vec<u32> = Vec::new();
+        for _ in 0..TURNS_PER_BATCH + 2 {
+            let refill = |into_notes: &mut Vec<u32>, into_messages: &mut Vec<u32>| {
+                std::mem::swap(into_notes, &mut notes);
+                std::mem::swap(into_messages, &mut messages);
+            };
+            intake.take_turn(refill, |_| {});
+        }
+        let room = notes.capacity().max(intake.notes.left.capacity());
+        assert!(room <= ROOM_KEPT, "{room}");
     }
 
     #[test]
