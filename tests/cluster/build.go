@@ -98,7 +98,7 @@ func (p pinned) build() error {
 		return nil
 	}
 	if enclosed() {
-		return fmt.Errorf("nothing can be downloaded in the cluster's network namespace; run `cluster build %s` outside of it", p.name)
+		return fmt.Errorf("nothing can be downloaded in the cluster's network namespace; run `target/weir-cluster build %s` outside of it", p.name)
 	}
 	say("building %s (once; kept in %s)", p.name, cacheFolder())
 	started := time.Now()

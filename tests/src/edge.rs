@@ -56,10 +56,7 @@ impl Forwarder {
                 let Some(reply) = buffer.get(..length).and_then(reply) else {
                     continue;
                 };
-                if reply
-                    .get(13..17)
-                    .is_some_and(|label| label.eq_ignore_ascii_case(b"held"))
-                {
+                if name_begins(&reply, "held") {
                     own.held().push((reply, client));
                 } else {
                     let _ = own.socket.send_to(&reply, client).await;
@@ -87,11 +84,17 @@ impl Forwarder {
     }
 }
 
+/// Whether the name that a message asks for begins with this, however it is spelled.
+#[must_use]
+pub fn name_begins(message: &[u8], start: &str) -> bool {
+    let label = message.get(13..13 + start.len());
+    label.is_some_and(|label| label.eq_ignore_ascii_case(start.as_bytes()))
+}
+
 /// The answer to a query, none for slow names.
 #[must_use]
 pub fn reply(query: &[u8]) -> Option<Vec<u8>> {
-    let first_label = query.get(13..17)?;
-    if first_label.eq_ignore_ascii_case(b"slow") {
+    if name_begins(query, "slow") {
         return None;
     }
     let mut end = 12;

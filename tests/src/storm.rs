@@ -6,6 +6,7 @@
 
 pub mod connection;
 pub mod heap;
+pub mod kept;
 pub mod plan;
 pub mod run;
 pub mod tally;

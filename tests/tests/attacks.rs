@@ -103,8 +103,8 @@ where
             "p99 went from {calm:?} to {under_attack:?}"
         );
         assert!(grown <= MEMORY_MAX, "memory grew by {} KiB", grown >> 10);
-        // A client's budget is its own however often it comes back; each second gives it as much again.
-        let due = upstream_max * (1 + measured.as_secs());
+        // A client that comes back gets no more than as much again in each second.
+        let due = upstream_max * times.min(1 + measured.as_secs());
         assert!(
             caused <= due,
             "{caused} upstream queries, at most {due} were due"

@@ -14,6 +14,7 @@ use crate::edge::{Edge, Scrape};
 use crate::simulate::seed::Draw;
 use crate::storm::connection::{self, Target};
 use crate::storm::heap::{self, Heap};
+use crate::storm::kept::{self, Kept};
 use crate::storm::plan::Plan;
 use crate::storm::tally::Tally;
 use crate::storm::upstream::{FILLING, Upstreams};
@@ -26,8 +27,6 @@ const FILLING_AT_ONCE: usize = 20;
 const FILLING_LOOK: usize = 1000;
 /// How long everything may take to end after the last client has left.
 const QUIET_MAX: Duration = Duration::from_secs(15);
-/// By how much more octets may grow than blocks, where both are counted.
-const OCTETS_SLACK: u64 = 4;
 /// What has to be zero when all is over.
 const GAUGES: [&str; 5] = [
     "weir_connections",
@@ -87,24 +86,6 @@ pub struct Report {
     pub checks: Vec<Check>,
 }
 
-/// What a quiet data plane holds.
-#[derive(Clone, Copy, Debug)]
-pub enum Kept {
-    /// Octets of resident memory.
-    Resident(u64),
-    /// What lives on the heap beside the entries of the cache.
-    Heap(Heap),
-}
-
-impl std::fmt::Display for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Resident(octets) => write!(f, "{} KiB", octets >> 10),
-            Self::Heap(heap) => write!(f, "{} KiB in {} blocks", heap.octets >> 10, heap.blocks),
-        }
-    }
-}
-
 /// A data plane under storms, and what it takes to make them.
 struct Sky {
     options: Options,
@@ -132,8 +113,11 @@ pub async fn storm(options: Options) -> io::Result<Report> {
         report.rounds.push(sky.round(round).await?);
         report.kept.push(sky.kept().await?);
     }
-    let check = nothing_is_kept(&report.kept, options.growth_max);
-    report.checks.push(check);
+    report.checks.push((
+        "memory went back to where it was",
+        kept::is_steady(&report.kept, options.growth_max),
+        kept::told(&report.kept),
+    ));
     Ok(report)
 }
 
@@ -217,43 +201,6 @@ impl Sky {
             octets: less(least.octets, "weir_cache_bytes"),
         }))
     }
-}
-
-/// Whether these, after the warm-up and after each storm, do not grow by more than so many hundredths.
-fn nothing_is_kept(kept: &[Kept], growth_max: u64) -> Check {
-    // The first storm fills pools, so the others are compared with what it left, where there are others.
-    let compared = kept
-        .get(2.min(kept.len().saturating_sub(2))..)
-        .unwrap_or_default();
-    let each = |part: fn(&Kept) -> u64| compared.iter().map(part).collect::<Vec<u64>>();
-    let octets = each(|kept| match kept {
-        Kept::Resident(octets) => *octets,
-        Kept::Heap(heap) => heap.octets,
-    });
-    let blocks = each(|kept| match kept {
-        Kept::Resident(_) => 0,
-        Kept::Heap(heap) => heap.blocks,
-    });
-    let within = |least: Option<&u64>, value: Option<&u64>, growth_max: u64| {
-        let (Some(least), Some(value)) = (least, value) else {
-            return false;
-        };
-        *value <= least + least / 100 * growth_max
-    };
-    let told: Vec<String> = kept.iter().map(ToString::to_string).collect();
-    let holds = if blocks.iter().any(|count| *count > 0) {
-        // Tables keep the room that they once needed: blocks tell better than octets.
-        within(
-            octets.iter().min(),
-            octets.last(),
-            growth_max * OCTETS_SLACK,
-        ) && within(blocks.iter().min(), blocks.last(), growth_max)
-    } else {
-        // Which pages an allocator can give back is a matter of luck, a tenth up or down; what leaks only goes up.
-        let (earlier, later) = octets.split_at(octets.len() / 2);
-        within(earlier.iter().min(), later.iter().min(), growth_max)
-    };
-    ("memory went back to where it was", holds, told.join(", "))
 }
 
 /// Asks names until the cache takes no more: one that fills during the storms would look like a leak.
@@ -472,33 +419,4 @@ fn check(outcome: &Outcome, before: &Scrape, after: &Scrape) -> Vec<Check> {
         ),
     );
     checks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_grows_from_storm_to_storm_is_kept() {
-        let resident = |values: &[u64]| {
-            let kept: Vec<Kept> = values.iter().map(|one| Kept::Resident(one << 20)).collect();
-            nothing_is_kept(&kept, 5).1
-        };
-        assert!(resident(&[100, 104]));
-        assert!(!resident(&[100, 106]));
-        assert!(resident(&[50, 80, 104, 101, 105]));
-        assert!(resident(&[50, 80, 100, 110, 101]));
-        assert!(!resident(&[50, 80, 100, 110, 106]));
-        let counted = |values: &[u64]| {
-            let heap = |blocks: &u64| Heap {
-                blocks: *blocks,
-                octets: 1 << 20,
-            };
-            let kept: Vec<Kept> = values.iter().map(heap).map(Kept::Heap).collect();
-            nothing_is_kept(&kept, 5).1
-        };
-        assert!(counted(&[900, 1000, 1040]));
-        assert!(!counted(&[900, 1000, 1060]));
-        assert!(!counted(&[900, 950, 1000, 1020, 1060]));
-    }
 }

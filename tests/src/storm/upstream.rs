@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 
-use crate::edge::reply;
+use crate::edge::{name_begins, reply};
 use crate::simulate::seed::Draw;
 
 /// How names begin that are asked before a storm, until the cache is full.
@@ -97,7 +97,8 @@ async fn serve(socket: Rc<UdpSocket>, mut draw: Draw, queries: Arc<AtomicU64>) {
         let Some(mut message) = buffer.get(..length).and_then(reply) else {
             continue;
         };
-        if of_the_filling(&message) {
+        if name_begins(&message, FILLING) {
+            // It only fills the cache: nothing goes wrong.
             let _ = socket.send_to(&message, client).await;
             continue;
         }
@@ -125,10 +126,4 @@ async fn serve(socket: Rc<UdpSocket>, mut draw: Draw, queries: Arc<AtomicU64>) {
             }
         });
     }
-}
-
-/// Whether the name asked for only fills the cache: nothing goes wrong then.
-fn of_the_filling(message: &[u8]) -> bool {
-    let label = message.get(13..13 + FILLING.len());
-    label.is_some_and(|start| start.eq_ignore_ascii_case(FILLING.as_bytes()))
 }

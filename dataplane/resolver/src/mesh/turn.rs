@@ -49,12 +49,14 @@ impl<P: Program> Table<P> {
     /// Takes the state that has been able to run for longest out of the run queue (invariant F6).
     fn next_runnable(&mut self) -> Option<StateId> {
         let id = if self.mutated(Mutant::RunOutOfTurn) {
-            self.run.back()
+            let newest = self.run.back()?;
+            self.run
+                .unlink(&mut self.states, newest, |state| &mut state.in_run);
+            newest
         } else {
-            self.run.front()
-        }?;
-        self.run
-            .unlink(&mut self.states, id, |state| &mut state.in_run);
+            self.run
+                .pop_front(&mut self.states, |state| &mut state.in_run)?
+        };
         let place = self.states.get(id)?.place;
         if place <= self.place_run {
             self.violate("F6", "a state ran after one that came later", None);
