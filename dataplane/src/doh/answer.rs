@@ -92,24 +92,24 @@ impl Streams {
         let headless = asked.head_only || body.is_empty();
         let Ok(mut send) = respond.send_response(head, headless) else {
             // The client reset it in this turn, or the connection is ending.
-            return self.fail(asked, owner, reset_of(&mut respond));
+            return self.fail(asked, owner, reset_of(&mut respond), now);
         };
         self.books.respond(&asked, status, dns, now);
         if headless {
-            return self.finish(asked, status, dns, owner);
+            return self.finish(asked, status, dns, owner, now);
         }
         send.reserve_capacity(body.len());
         if send.capacity() >= body.len() {
             return match send.send_data(body, true) {
-                Ok(()) => self.finish(asked, status, dns, owner),
-                Err(_) => self.fail(asked, owner, Disposition::ConnectionLost),
+                Ok(()) => self.finish(asked, status, dns, owner, now),
+                Err(_) => self.fail(asked, owner, Disposition::ConnectionLost, now),
             };
         }
         let held = self.worker.response_bytes.get() + body.len() as u64;
         if held > self.edge.http2.response_buffer_limit {
             send.send_reset(Reason::ENHANCE_YOUR_CALM);
             let disposition = Disposition::Reset(Reason::ENHANCE_YOUR_CALM.into());
-            return self.fail(asked, owner, disposition);
+            return self.fail(asked, owner, disposition, now);
         }
         self.worker.response_bytes.set(held);
         let deadline = now + edge::SEND_TIMEOUT;
@@ -127,21 +127,34 @@ impl Streams {
         });
     }
 
-    fn finish(&self, asked: Asked, status: u16, dns: Option<DnsOutcome>, owner: Option<u16>) {
+    fn finish(
+        &self,
+        asked: Asked,
+        status: u16,
+        dns: Option<DnsOutcome>,
+        owner: Option<u16>,
+        now: Instant,
+    ) {
         if let Some(owner) = owner {
             self.books.written(asked.stream, owner);
         }
-        self.books
-            .dispose(&self.edge, asked, Some(status), dns, Disposition::Answered);
+        self.books.dispose(
+            &self.edge,
+            asked,
+            Some(status),
+            dns,
+            Disposition::Answered,
+            now,
+        );
     }
 
-    fn fail(&self, asked: Asked, owner: Option<u16>, disposition: Disposition) {
+    fn fail(&self, asked: Asked, owner: Option<u16>, disposition: Disposition, now: Instant) {
         if let Some(owner) = owner {
             self.books
                 .leave(asked.stream, owner, CloseCause::WriteFailed);
         }
         self.books
-            .dispose(&self.edge, asked, None, None, disposition);
+            .dispose(&self.edge, asked, None, None, disposition, now);
     }
 }
 

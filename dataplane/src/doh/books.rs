@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, Method};
 use weir_resolver::event::CloseCause;
 use weir_resolver::key::{ConnectionId, Identity, StreamKey};
 use weir_resolver::question::Query;
@@ -22,6 +22,8 @@ use crate::telemetry::metric::{code_index, record_type_index};
 use crate::telemetry::record::{Disposition, Record, StreamRecord};
 use crate::telemetry::sample::{Decision, trace_parent};
 
+/// W3C Trace Context, 3.2.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The place of `other` in the response codes of the metrics.
 const OTHER_CODE: usize = 6;
 const LATE_ANSWER: usize = 0;
@@ -76,7 +78,7 @@ impl Books {
         self.worker.metrics.streams.add(1);
         let mut sampler = self.worker.sampler.borrow_mut();
         let decision = if sampler.is_on() {
-            let header = parts.headers.get("traceparent");
+            let header = parts.headers.get(&TRACEPARENT);
             let parent =
                 header.and_then(|header| trace_parent(header.as_bytes(), self.peer.trusted));
             sampler.decide(parent)
@@ -178,7 +180,7 @@ impl Books {
         }
     }
 
-    /// Gives a stream its one disposition.
+    /// Gives a stream its one disposition, at `now`.
     pub fn dispose(
         &self,
         edge: &Edge,
@@ -186,6 +188,7 @@ impl Books {
         status: Option<u16>,
         dns: Option<DnsOutcome>,
         disposition: Disposition,
+        now: Instant,
     ) {
         self.worker.metrics.dispositions.count(disposition.index());
         let sampler = self.worker.sampler.borrow();
@@ -196,7 +199,7 @@ impl Books {
             disposition,
             Disposition::PeerCancelled(_) | Disposition::Reset(_)
         );
-        let took = asked.started.elapsed();
+        let took = now.saturating_duration_since(asked.started);
         let keep = asked.decision.sampled || sampler.keeps(dns.map(|dns| dns.rcode), took, reset);
         drop(sampler);
         // A stream that is not kept and waited for nothing leaves no trace at all.

@@ -1,6 +1,7 @@
 //! Keeps the trace book: takes records from the workers, and exports complete spans by OTLP.
 //! Everything about traces that costs time happens here, on the runtime of the admin side.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
@@ -17,6 +18,9 @@ use super::span::Anchor;
 use crate::clock::Clock;
 use crate::entropy;
 
+/// How long the book rests when it has read all that came. A record that finds it resting wakes no thread, and
+/// waking one costs a worker more than the span does. The way to the book holds what comes in ten such rests.
+const REST: Duration = Duration::from_millis(50);
 /// How often spans are exported.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Spans exported at once.
@@ -37,12 +41,20 @@ pub async fn keep(
     let mut exporter = open(first.as_ref(), &mut ledger);
     let mut batch = Vec::new();
     let mut tick = tokio::time::interval(INTERVAL);
-    let mut failing = false;
+    let mut rest = pin!(tokio::time::sleep(Duration::ZERO));
+    let (mut failing, mut resting) = (false, false);
     loop {
         let mut due = false;
         let mut ended = false;
         tokio::select! {
-            count = records.recv_many(&mut batch, BATCH) => ended = count == 0,
+            count = records.recv_many(&mut batch, BATCH), if !resting => {
+                ended = count == 0;
+                resting = count < BATCH;
+                if resting {
+                    rest.as_mut().reset(tokio::time::Instant::now() + REST);
+                }
+            }
+            () = &mut rest, if resting => resting = false,
             _ = tick.tick() => due = true,
             changed = settings.changed(), if settings.has_changed().is_ok() => {
                 if changed.is_ok() {
