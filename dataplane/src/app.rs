@@ -16,7 +16,7 @@ use weir_config::telemetry::Traces;
 use weir_config::{DataplaneConfig, Problem};
 use weir_resolver::cache::Cache;
 use weir_resolver::infra::Infra;
-use weir_resolver::settings::Settings;
+use weir_resolver::rules::Rules;
 
 use crate::admin::health::{self, Health};
 use crate::admin::push;
@@ -72,7 +72,13 @@ pub fn run(options: Options) -> Result<(), AppFault> {
     for (index, listener) in config.listeners.iter().enumerate() {
         bound.push(bind(index, listener, workers, &options.folder)?);
     }
-    runtime.block_on(serve(options, config, Arc::new(translated), bound, workers))
+    runtime.block_on(serve(
+        options,
+        config,
+        Arc::new(Rules::new(translated)),
+        bound,
+        workers,
+    ))
 }
 
 /// What is wrong with a document that is in order by itself.
@@ -146,7 +152,7 @@ struct Shared<'a> {
     clock: Clock,
     metrics: Arc<Metrics>,
     cache: Arc<Cache>,
-    settings: Arc<Settings>,
+    settings: Arc<Rules>,
     traces: Option<Traces>,
     records: &'a mpsc::Sender<Record>,
 }
@@ -183,7 +189,7 @@ impl Shared<'_> {
 async fn serve(
     options: Options,
     config: DataplaneConfig,
-    settings: Arc<Settings>,
+    settings: Arc<Rules>,
     bound: Vec<Bound>,
     workers: u16,
 ) -> Result<(), AppFault> {

@@ -11,8 +11,8 @@ use bytes::BytesMut;
 use weir_resolver::access;
 use weir_resolver::cache::Cache;
 use weir_resolver::key::ConnectionId;
-use weir_resolver::local::LocalZones;
-use weir_resolver::settings::{AccessAction, Settings};
+use weir_resolver::rules::Rules;
+use weir_resolver::settings::AccessAction;
 use weir_resolver::time::Now;
 
 use crate::clock::Clock;
@@ -45,9 +45,7 @@ pub struct WorkerContext {
     /// The caches of the process.
     pub cache: Arc<Cache>,
     /// The settings in force.
-    pub settings: RefCell<Arc<Settings>>,
-    /// Names that the cache has no say over.
-    pub policy: RefCell<LocalZones>,
+    pub settings: RefCell<Arc<Rules>>,
     /// Which streams are traced.
     pub sampler: RefCell<Sampler>,
     /// Where answers are written.
@@ -99,7 +97,7 @@ impl WorkerContext {
         routes: Arc<Routes>,
         metrics: Arc<WorkerMetrics>,
         cache: Arc<Cache>,
-        settings: Arc<Settings>,
+        settings: Arc<Rules>,
         sampler: Sampler,
         recorder: Recorder,
     ) -> Rc<Self> {
@@ -114,7 +112,6 @@ impl WorkerContext {
             routes,
             metrics,
             cache,
-            policy: RefCell::new(LocalZones::new(&settings)),
             settings: RefCell::new(settings),
             sampler: RefCell::new(sampler),
             scratch: RefCell::new(scratch),
@@ -137,8 +134,7 @@ impl WorkerContext {
     }
 
     /// Goes by other settings from now on.
-    pub fn replace_settings(&self, settings: Arc<Settings>) {
-        *self.policy.borrow_mut() = LocalZones::new(&settings);
+    pub fn replace_settings(&self, settings: Arc<Rules>) {
         *self.settings.borrow_mut() = settings;
         self.access.set(None);
     }

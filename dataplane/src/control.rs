@@ -17,6 +17,7 @@ use weir_config::{DataplaneConfig, Problem};
 use weir_resolver::answer::Answer;
 use weir_resolver::cache::Cache;
 use weir_resolver::name::Name;
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::{DnssecMode, Settings};
 use weir_resolver::tracking::zone::Probed;
 
@@ -69,7 +70,7 @@ pub struct Parts {
 impl Control {
     /// Takes the reins of a process that starts with this document, translated to these settings.
     #[must_use]
-    pub fn new(config: DataplaneConfig, settings: Arc<Settings>, parts: Parts) -> Arc<Self> {
+    pub fn new(config: DataplaneConfig, settings: Arc<Rules>, parts: Parts) -> Arc<Self> {
         let control = Arc::new(Self {
             live: Mutex::new(Live::new(config, settings)),
             parts,
@@ -109,11 +110,11 @@ impl Control {
     /// Makes settings live that differ in nothing but the trust anchors.
     fn go_by(&self, live: &mut Live, mut fresh: Settings) {
         fresh.epoch = live.settings.epoch.wrapping_add(1);
-        self.spread(live, Arc::new(fresh));
+        self.spread(live, Arc::new(Rules::new(fresh)));
     }
 
     /// Has every worker and the caches go by these settings, which nothing can refuse any more.
-    fn spread(&self, live: &mut Live, fresh: Arc<Settings>) {
+    fn spread(&self, live: &mut Live, fresh: Arc<Rules>) {
         let traces = self.parts.traces.borrow().clone();
         for worker in &self.parts.commands {
             // A worker that has ended needs no settings.
@@ -249,7 +250,7 @@ impl Control {
         let epoch = live.settings.epoch.wrapping_add(1);
         let fresh = settings::translate(&effective, epoch, workers)?;
         live.config = config;
-        let fresh = Arc::new(self.tracked(live, fresh));
+        let fresh = Arc::new(Rules::new(self.tracked(live, fresh)));
         // Nothing can fail from here on.
         for ((state, _), listener) in self.parts.listeners.iter().zip(&effective.listeners) {
             state.edge.store(Arc::new(Edge::from(listener)));

@@ -23,7 +23,7 @@ use weir_resolver::mesh::Mesh;
 use weir_resolver::name::Name;
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
-use weir_resolver::settings::Settings;
+use weir_resolver::rules::Rules;
 
 use crate::context::{WorkerContext, worker_of};
 use crate::entropy;
@@ -46,7 +46,7 @@ pub type ProbeSender = tokio::sync::mpsc::UnboundedSender<(Name, Arc<Answer>)>;
 #[derive(Debug)]
 pub enum Command {
     /// Go by these settings, and trace these streams.
-    Replace(Arc<Settings>, Option<Traces>),
+    Replace(Arc<Rules>, Option<Traces>),
     /// Ask every connection to end; what still waits at `by` is answered SERVFAIL.
     Drain {
         /// When everything has ended.
@@ -125,8 +125,8 @@ impl Driver {
             }
         }
         let more = self.take_events(context);
-        self.upstream.poll(context);
         let busy = self.keep_time(context);
+        self.upstream.poll(context);
         self.measure();
         let yielded = std::mem::take(&mut self.yielded);
         if yielded {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use weir_config::telemetry::Traces;
 use weir_resolver::cache::Cache;
 use weir_resolver::infra::Infra;
-use weir_resolver::settings::Settings;
+use weir_resolver::rules::Rules;
 
 use crate::clock::Clock;
 use crate::context::WorkerContext;
@@ -38,7 +38,7 @@ pub struct Plan {
     /// What the process knows of servers.
     pub infra: Arc<Infra>,
     /// The settings to begin with.
-    pub settings: Arc<Settings>,
+    pub settings: Arc<Rules>,
     /// Which streams are traced.
     pub traces: Option<Traces>,
     /// The way to the trace book.

@@ -23,6 +23,7 @@ use weir_resolver::question::{ClientEdns, Query, Question};
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
 use weir_resolver::rrset::{Class, RecordType};
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::{Hint, Settings};
 use weir_resolver::time::{Instant, Now, UnixTime};
 use weir_resolver::wire::{parse_query, parse_reply};
@@ -137,7 +138,7 @@ impl Play {
             addresses: vec![address],
         }];
         let mesh = Mesh::<Resolution>::with_program(
-            Arc::new(settings),
+            Arc::new(Rules::new(settings)),
             Arc::new(Cache::new(1 << 20, [1, 2])),
             Arc::new(Infra::bounded(100)),
             Random::from_seed([3, 4]),

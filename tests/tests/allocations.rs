@@ -42,6 +42,7 @@ use weir_resolver::name::Name;
 use weir_resolver::question::{Query, Question};
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RdataList, RecordType, Rrset};
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_tests::bench::load::query;
 use weir_tests::bench::responder;
@@ -64,7 +65,7 @@ fn name(number: usize) -> String {
 
 /// A worker without sockets whose cache holds every name.
 fn worker() -> (Rc<WorkerContext>, Arc<ArcSwap<Edge>>) {
-    let (clock, settings) = (Clock::start(), Arc::new(Settings::default()));
+    let (clock, settings) = (Clock::start(), Arc::<Rules>::default());
     let cache = Arc::new(Cache::new(8 << 20, [3, 4]));
     for number in 0..NAMES {
         let name = Name::from_text(&name(number)).unwrap();
@@ -242,7 +243,7 @@ fn a_refused_question_allocates_nothing() {
     let cache = Arc::new(Cache::new(8 << 20, [3, 4]));
     let random = Random::from_seed([1, 2]);
     let mut mesh = Mesh::new(
-        Arc::new(settings),
+        Arc::new(Rules::new(settings)),
         cache,
         Arc::new(Infra::default()),
         random,

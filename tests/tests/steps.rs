@@ -19,6 +19,7 @@ use weir_resolver::name::Name;
 use weir_resolver::question::{Query, Question};
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{Class, RecordType};
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::{Settings, Upstream, UpstreamZone};
 use weir_resolver::time::{Instant, Now, UnixTime};
 use weir_tests::edge::reply;
@@ -64,7 +65,7 @@ impl Load {
         let infra = Arc::new(Infra::default());
         let random = Random::from_seed([3, 4]);
         let mut load = Self {
-            mesh: Mesh::new(Arc::new(settings), cache, infra, random),
+            mesh: Mesh::new(Arc::new(Rules::new(settings)), cache, infra, random),
             draw: Draw::new(5),
             now: Instant::from_nanoseconds(1),
             open: VecDeque::new(),

@@ -8,7 +8,7 @@ use crate::fetch::FetchFailure;
 use crate::key::{ConnectionId, FetchId, Identity, StreamKey};
 use crate::name::Name;
 use crate::question::Query;
-use crate::settings::Settings;
+use crate::rules::Rules;
 use crate::time::Instant;
 
 /// Why a stream ended before its answer was written.
@@ -98,7 +98,7 @@ pub enum Event {
     /// The deadline of `poll_timeout` has come.
     Timeout,
     /// The settings were replaced.
-    Replace(Arc<Settings>),
+    Replace(Arc<Rules>),
     /// No new queries come; everything ends by this time.
     Drain {
         /// When what still waits is answered SERVFAIL.

@@ -33,6 +33,7 @@ pub mod reporting;
 pub mod resolution;
 pub mod root_hints;
 pub mod rrset;
+pub mod rules;
 #[cfg(test)]
 mod scenario;
 pub mod settings;

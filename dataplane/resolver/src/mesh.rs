@@ -50,7 +50,7 @@ use crate::mesh::table::Table;
 use crate::program::Program;
 use crate::random::Random;
 use crate::resolution::Resolution;
-use crate::settings::Settings;
+use crate::rules::Rules;
 use crate::time::{Instant, Now};
 use crate::trace::{FetchEnd, StateEnd};
 
@@ -77,12 +77,7 @@ pub struct Mesh<P = Resolution> {
 impl Mesh<Resolution> {
     /// An empty mesh that resolves questions by iteration and validation.
     #[must_use]
-    pub fn new(
-        settings: Arc<Settings>,
-        cache: Arc<Cache>,
-        infra: Arc<Infra>,
-        random: Random,
-    ) -> Self {
+    pub fn new(settings: Arc<Rules>, cache: Arc<Cache>, infra: Arc<Infra>, random: Random) -> Self {
         Self::with_program(settings, cache, infra, random)
     }
 }
@@ -91,7 +86,7 @@ impl<P: Program> Mesh<P> {
     /// An empty mesh that runs programs of type `P`.
     #[must_use]
     pub fn with_program(
-        settings: Arc<Settings>,
+        settings: Arc<Rules>,
         cache: Arc<Cache>,
         infra: Arc<Infra>,
         random: Random,
@@ -171,7 +166,7 @@ impl<P: Program> Mesh<P> {
 
     /// The settings in force for what comes.
     #[must_use]
-    pub const fn settings(&self) -> &Arc<Settings> {
+    pub const fn settings(&self) -> &Arc<Rules> {
         &self.table.settings
     }
 

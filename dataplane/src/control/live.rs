@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weir_config::DataplaneConfig;
-use weir_resolver::settings::{Settings, TrustAnchor};
+use weir_resolver::rules::Rules;
+use weir_resolver::settings::TrustAnchor;
 
 use crate::anchors::Anchors;
 
@@ -18,7 +19,7 @@ const PUSHED_MAX: usize = 64;
 pub(crate) struct Live {
     /// As it was read, without the overrides of the command line.
     pub(crate) config: DataplaneConfig,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<Rules>,
     /// Revisions of documents and fingerprints of certificates, the latest last.
     pushed: Vec<String>,
     /// The tracked trust anchors; none when they are fixed.
@@ -27,7 +28,7 @@ pub(crate) struct Live {
 
 impl Live {
     /// Nothing was pushed yet.
-    pub(crate) const fn new(config: DataplaneConfig, settings: Arc<Settings>) -> Self {
+    pub(crate) const fn new(config: DataplaneConfig, settings: Arc<Rules>) -> Self {
         Self {
             config,
             settings,

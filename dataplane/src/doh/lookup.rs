@@ -64,7 +64,7 @@ pub fn look_up(worker: &WorkerContext, asked: &mut Asked, message: &[u8]) -> Fou
 /// client may not ask is for the mesh to say.
 fn from_cache(worker: &WorkerContext, asked: &Asked, view: &QueryView<'_>) -> Option<Shaped> {
     let settings = worker.settings.borrow();
-    if worker.policy.borrow().concern(view.name, view.class)
+    if settings.local().concern(view.name, view.class)
         || !access::may_have_cached(worker.access(asked.client), view.recursion_desired)
     {
         return None;

@@ -23,7 +23,7 @@ use weir_dataplane::telemetry::sample::Sampler;
 use weir_resolver::action::Refusal;
 use weir_resolver::answer::{Origin, ResponseCode, Security, Shaped};
 use weir_resolver::cache::Cache;
-use weir_resolver::settings::Settings;
+use weir_resolver::rules::Rules;
 
 use crate::duplex::peer::{Peer, name};
 use crate::duplex::wire::{Break, ServerEnd, Wire};
@@ -86,7 +86,7 @@ fn worker() -> (Rc<WorkerContext>, Arc<ArcSwap<Edge>>) {
     let metrics = Metrics::default().worker();
     let routes = Arc::new(Routes::new(1, [1, 2]));
     let cache = Arc::new(Cache::new(1 << 16, [3, 4]));
-    let settings = Arc::new(Settings::default());
+    let settings = Arc::<Rules>::default();
     let (sampler, recorder) = (Sampler::new(None), Recorder::default());
     let clock = Clock::start();
     let worker = WorkerContext::new(

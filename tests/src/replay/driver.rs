@@ -19,11 +19,11 @@ use weir_resolver::event::Event;
 use weir_resolver::fetch::{Fetch, FetchFailure, Transport};
 use weir_resolver::infra::Infra;
 use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
-use weir_resolver::local::LocalZones;
 use weir_resolver::mesh::Mesh;
 use weir_resolver::name::{NAME_MAX, Name};
 use weir_resolver::random::Random;
 use weir_resolver::resolution::Resolution;
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::{Settings, TrustAnchor};
 use weir_resolver::time::{Instant, Now, UnixTime};
 use weir_resolver::tracking::Tracking;
@@ -71,11 +71,10 @@ pub struct Driver {
     mesh: Mesh<Resolution>,
     cache: Arc<Cache>,
     infra: Arc<Infra>,
-    settings: Arc<Settings>,
+    settings: Arc<Rules>,
     /// The trust anchors that no file tracks.
     fixed: Vec<TrustAnchor>,
     tracking: Option<Tracking>,
-    local: LocalZones,
     start: UnixTime,
     elapsed: Duration,
     clients: BTreeMap<IpAddr, ConnectionId>,
@@ -106,7 +105,7 @@ impl Driver {
         if let Some(tracking) = &tracking {
             settings.dnssec.trust_anchors.extend(tracking.anchors());
         }
-        let settings = Arc::new(settings);
+        let settings = Arc::new(Rules::new(settings));
         let cache = Arc::new(Cache::new(settings.cache.size, [1, 2]));
         let infra = Arc::new(Infra::default());
         Self {
@@ -118,7 +117,6 @@ impl Driver {
             ),
             cache,
             infra,
-            local: LocalZones::new(&settings),
             settings,
             fixed,
             tracking,
@@ -249,7 +247,7 @@ impl Driver {
         let rules = &self.settings.access_control;
         let action = access::action(rules, client);
         let allowed = access::may_have_cached(action, view.recursion_desired);
-        if !allowed || self.local.concern(view.name, view.class) {
+        if !allowed || self.settings.local().concern(view.name, view.class) {
             return Ok(false);
         }
         let mut out = BytesMut::new();
@@ -413,7 +411,7 @@ impl Driver {
             settings.epoch += 1;
             settings.dnssec.trust_anchors.clone_from(&self.fixed);
             settings.dnssec.trust_anchors.extend(tracking.anchors());
-            self.settings = Arc::new(settings);
+            self.settings = Arc::new(Rules::new(settings));
             events.push_back(Event::Replace(Arc::clone(&self.settings)));
         }
     }

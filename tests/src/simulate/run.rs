@@ -16,7 +16,7 @@ use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::{Mesh, Mutant};
 use weir_resolver::question::{ClientEdns, Query};
 use weir_resolver::random::Random;
-use weir_resolver::settings::Settings;
+use weir_resolver::rules::Rules;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
 use crate::simulate::model::{Asked, Fault, Model, Peer};
@@ -35,7 +35,7 @@ struct World {
     mesh: Mesh<Plot>,
     model: Model,
     network: Network,
-    settings: Arc<Settings>,
+    settings: Arc<Rules>,
     now: Instant,
     events: u64,
     hash: TraceHash,

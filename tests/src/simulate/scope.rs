@@ -17,6 +17,7 @@ use weir_resolver::mesh::{Mesh, Mutant};
 use weir_resolver::question::Query;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{RdataList, RecordType, Rrset};
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
@@ -84,7 +85,7 @@ pub struct Scope {
     /// How many states were checked.
     pub looked_at: u64,
     open: Vec<(FetchId, Bytes)>,
-    settings: Arc<Settings>,
+    settings: Arc<Rules>,
     drained: bool,
     others: u32,
 }
@@ -100,7 +101,7 @@ impl Scope {
         settings.mesh.waiting_replies_max = 8;
         settings.mesh.client_waiting_max = 3;
         settings.resolution.builtin_local_zones = false;
-        let settings = Arc::new(settings);
+        let settings = Arc::new(Rules::new(settings));
         let cache = Arc::new(Cache::new(1 << 14, [1, 1]));
         let now = Now {
             instant: Instant::from_nanoseconds(1),
@@ -281,7 +282,7 @@ impl Scope {
     pub fn swap(&mut self) -> Result<(), Fault> {
         let mut settings = Settings::clone(&self.settings);
         settings.epoch += 1;
-        self.settings = Arc::new(settings);
+        self.settings = Arc::new(Rules::new(settings));
         self.handle(Event::Replace(Arc::clone(&self.settings)))
     }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::{
     AccessAction, AccessRule, OnStreamReset, Prefix, ServeStale, Settings,
 };
@@ -128,7 +129,7 @@ pub fn draw_faults(draw: &mut Draw) -> Faults {
 
 /// Draws settings, each limit near the least that it can be.
 #[must_use]
-pub fn draw_settings(draw: &mut Draw, epoch: u32) -> Arc<Settings> {
+pub fn draw_settings(draw: &mut Draw, epoch: u32) -> Arc<Rules> {
     let mut settings = Settings {
         epoch,
         ..Settings::default()
@@ -178,5 +179,5 @@ pub fn draw_settings(draw: &mut Draw, epoch: u32) -> Arc<Settings> {
         Some(AccessRule { prefix, action })
     })
     .collect();
-    Arc::new(settings)
+    Arc::new(Rules::new(settings))
 }

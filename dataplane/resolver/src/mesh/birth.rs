@@ -14,6 +14,7 @@ use crate::mesh::table::{KeyFlags, Table};
 use crate::mesh::validation::ValidationWork;
 use crate::program::Program;
 use crate::question::{Question, StateKind};
+use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::trace::Change;
 
@@ -22,7 +23,7 @@ pub(crate) struct Birth {
     pub(crate) question: Question,
     pub(crate) flags: KeyFlags,
     pub(crate) kind: StateKind,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<Rules>,
     pub(crate) budget: Id<BudgetKind>,
     pub(crate) depth: u32,
     pub(crate) background: Option<Background>,

@@ -6,10 +6,11 @@
 use crate::access;
 use crate::action::Refusal;
 use crate::answer::{Answer, ExtendedError, Origin, ResponseCode};
-use crate::local::{LocalOutcome, LocalZones};
+use crate::local::LocalOutcome;
 use crate::name::Name;
 use crate::question::Query;
-use crate::settings::{AccessAction, Settings};
+use crate::rules::Rules;
+use crate::settings::AccessAction;
 
 /// What becomes of a query.
 #[derive(Debug)]
@@ -30,17 +31,17 @@ fn refused(error: ExtendedError) -> Policy {
 }
 
 /// Decides about a query.
-pub(crate) fn decide(settings: &Settings, local: &LocalZones, query: &Query) -> Policy {
+pub(crate) fn decide(rules: &Rules, query: &Query) -> Policy {
     // Queries of the process itself have no client, and may do all.
     let action = query.client.map_or(AccessAction::AllowSnoop, |client| {
-        access::action(&settings.access_control, client)
+        access::action(&rules.access_control, client)
     });
     match action {
         AccessAction::Deny => return Policy::Deny(Refusal::Denied),
         AccessAction::Refuse => return refused(ExtendedError::PROHIBITED),
         AccessAction::Allow | AccessAction::AllowSnoop => {}
     }
-    match local.answer(&query.question) {
+    match rules.local().answer(&query.question) {
         LocalOutcome::Answer(answer) => Policy::Answer(Box::new(answer), Origin::Local),
         LocalOutcome::Deny => Policy::Deny(Refusal::Denied),
         LocalOutcome::Resolve | LocalOutcome::Follow { .. }
@@ -55,13 +56,11 @@ pub(crate) fn decide(settings: &Settings, local: &LocalZones, query: &Query) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::name::Name;
     use crate::question::Question;
     use crate::rrset::{Class, RecordType};
-    use crate::settings::{AccessRule, LocalZone, LocalZoneKind, Prefix};
+    use crate::settings::{AccessRule, LocalZone, LocalZoneKind, Prefix, Settings};
 
     fn query(text: &str, client: &str) -> Query {
         let name = Name::from_text(text).unwrap();
@@ -91,10 +90,8 @@ mod tests {
             },
             action: AccessAction::Allow,
         }];
-        let settings = Arc::new(settings);
-        let local = LocalZones::new(&settings);
-        let brief = |text: &str, client: &str| match decide(&settings, &local, &query(text, client))
-        {
+        let rules = Rules::new(settings);
+        let brief = |text: &str, client: &str| match decide(&rules, &query(text, client)) {
             Policy::Ask => "ask".to_owned(),
             Policy::Deny(refusal) => refusal.label().to_owned(),
             Policy::Follow(_, target) => target.to_string(),

@@ -17,6 +17,7 @@ use crate::mesh::table::Table;
 use crate::mesh::waiter::{Delivery, Disposition, Home, Settled, StreamPhase, WaiterKind};
 use crate::program::Program;
 use crate::question::QuestionKey;
+use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::trace::{Change, StateChange};
 use crate::wire;
@@ -27,7 +28,7 @@ impl<P: Program> Table<P> {
         &mut self,
         mut waiters: List<WaiterKind>,
         answer: Arc<Answer>,
-        settings: Arc<Settings>,
+        settings: Arc<Rules>,
         origin: Option<Origin>,
     ) {
         self.settle_list(&mut waiters, &answer, &settings, origin);

@@ -19,7 +19,7 @@ use crate::outcome::Request;
 use crate::program::Program;
 use crate::question::{Question, StateKind};
 use crate::rrset::{Class, RecordType};
-use crate::settings::Settings;
+use crate::rules::Rules;
 use crate::trace::Change;
 use crate::wire;
 
@@ -203,7 +203,7 @@ impl<P: Program> Table<P> {
         question: Question,
         flags: KeyFlags,
         kind: StateKind,
-        settings: Arc<Settings>,
+        settings: Arc<Rules>,
         budget: Option<Id<BudgetKind>>,
     ) {
         if self.find(&question, flags).is_some() {

@@ -18,7 +18,7 @@ use crate::mesh::validation::ValidationWork;
 use crate::mesh::waiter::WaiterKind;
 use crate::outcome::Input;
 use crate::question::{Question, QuestionKey, StateKind};
-use crate::settings::Settings;
+use crate::rules::Rules;
 use crate::time::Instant;
 
 /// Marks handles of dependencies.
@@ -109,7 +109,7 @@ pub(crate) struct MeshState<P> {
     /// Boxed, so that a slot stays small and a free one costs nothing more.
     pub(crate) program: Box<P>,
     pub(crate) stage: Stage,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<Rules>,
     pub(crate) inbox: VecDeque<Message>,
     pub(crate) queued: bool,
     pub(crate) in_run: Link<State>,

@@ -111,7 +111,7 @@ impl<P: Program> Table<P> {
         }
         let settings = Arc::clone(&self.settings);
         let mut aliases = None;
-        match policy::decide(&settings, &self.local, &query) {
+        match policy::decide(&settings, &query) {
             Policy::Ask => {}
             Policy::Follow(answer, target) => {
                 let asked = core::mem::replace(&mut query.question.name, target);

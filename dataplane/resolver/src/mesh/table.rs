@@ -16,7 +16,6 @@ use crate::cache::Cache;
 use crate::event::Level;
 use crate::infra::Infra;
 use crate::key::{ConnectionId, FetchKind, Id, Identity, State, StateId, StreamKey};
-use crate::local::LocalZones;
 use crate::mesh::counter::{Counters, Gauges};
 use crate::mesh::list::List;
 use crate::mesh::mutant::Mutant;
@@ -33,7 +32,7 @@ use crate::outcome::Request;
 use crate::question::{Question, QuestionKey};
 use crate::random::Random;
 use crate::rate::Rates;
-use crate::settings::Settings;
+use crate::rules::Rules;
 use crate::time::{Instant, Now};
 use crate::trace::{Change, StateChange};
 
@@ -91,9 +90,7 @@ impl KeyFlags {
 #[derive(Debug)]
 pub(crate) struct Table<P> {
     pub(crate) now: Now,
-    pub(crate) settings: Arc<Settings>,
-    /// The local zones of `settings`.
-    pub(crate) local: LocalZones,
+    pub(crate) settings: Arc<Rules>,
     /// Counts replaced settings; new clients never join a state of an earlier one.
     pub(crate) epoch: u32,
     pub(crate) cache: Arc<Cache>,
@@ -162,7 +159,7 @@ const EDGES_PER_STATE: usize = 4;
 impl<P> Table<P> {
     /// An empty table that goes by these settings.
     pub(crate) fn new(
-        settings: Arc<Settings>,
+        settings: Arc<Rules>,
         cache: Arc<Cache>,
         infra: Arc<Infra>,
         mut random: Random,
@@ -173,7 +170,6 @@ impl<P> Table<P> {
         let hasher = Seeded(random.fork());
         Self {
             now: Now::default(),
-            local: LocalZones::new(&settings),
             epoch: settings.epoch,
             cache,
             infra,
@@ -223,7 +219,7 @@ impl<P> Table<P> {
     }
 
     /// Puts new settings in force for what comes; what runs ends under its own.
-    pub(crate) fn replace(&mut self, settings: Arc<Settings>) {
+    pub(crate) fn replace(&mut self, settings: Arc<Rules>) {
         let waiters = settings.mesh.waiting_replies_max as usize;
         let states = settings.mesh.states_max as usize * STATES_PER_SLOT;
         self.streams.grow(waiters * 2);
@@ -240,7 +236,6 @@ impl<P> Table<P> {
         if !self.mutated(Mutant::EpochIgnored) {
             self.epoch = settings.epoch.max(self.epoch.wrapping_add(1));
         }
-        self.local = LocalZones::new(&settings);
         self.settings = settings;
     }
 

@@ -11,7 +11,7 @@ use crate::event::CloseCause;
 use crate::key::{ConnectionId, Id, Identity, StateId, StreamKey};
 use crate::mesh::list::{Link, List};
 use crate::question::Query;
-use crate::settings::Settings;
+use crate::rules::Rules;
 use crate::time::Instant;
 
 /// Marks handles of streams.
@@ -103,7 +103,7 @@ pub(crate) struct Waiter {
 pub(crate) struct Delivery {
     pub(crate) waiters: List<WaiterKind>,
     pub(crate) answer: Arc<Answer>,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<Rules>,
     pub(crate) origin: Option<Origin>,
     pub(crate) in_deliveries: Link<DeliveryKind>,
 }

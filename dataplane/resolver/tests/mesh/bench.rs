@@ -16,6 +16,7 @@ use weir_resolver::key::{ConnectionId, FetchId, Identity, StreamKey};
 use weir_resolver::mesh::Mesh;
 use weir_resolver::random::Random;
 use weir_resolver::rrset::{RdataList, RecordType, Rrset};
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::Settings;
 use weir_resolver::time::{Instant, Now, UnixTime};
 
@@ -42,7 +43,7 @@ impl Bench {
         let cache = Arc::new(Cache::default());
         Self {
             mesh: Mesh::with_program(
-                Arc::new(settings),
+                Arc::new(Rules::new(settings)),
                 Arc::clone(&cache),
                 Arc::new(Infra::default()),
                 Random::from_seed([1, 2]),

@@ -9,6 +9,7 @@ use weir_resolver::event::Event;
 use weir_resolver::key::ConnectionId;
 use weir_resolver::mesh::Deadline;
 use weir_resolver::name::Name;
+use weir_resolver::rules::Rules;
 use weir_resolver::settings::Settings;
 
 use crate::bench::Bench;
@@ -20,7 +21,7 @@ fn new_clients_never_join_a_state_of_replaced_settings() {
     let old = bench.ask(1, 1, "ask.a");
     let mut settings = Settings::clone(bench.mesh.settings());
     settings.epoch = 1;
-    bench.handle(Event::Replace(Arc::new(settings)));
+    bench.handle(Event::Replace(Arc::new(Rules::new(settings))));
     let new = bench.ask(1, 3, "ask.a");
     assert_eq!(bench.mesh.gauges().states, 2);
     bench.reply();
