@@ -4,6 +4,8 @@
 pub mod https;
 pub mod pipeline;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod udp;
 
 use std::cell::RefCell;
@@ -32,6 +34,8 @@ use udp::port::Told;
 
 /// Fetches open at once on one worker; each may hold a descriptor.
 const FETCHES_MAX: usize = 8192;
+/// Room for queries of one turn that is kept for the next.
+const QUEUED_KEPT: usize = 1024;
 /// The place of `cancelled` in the outcomes of the metrics.
 const CANCELLED: usize = 5;
 /// The place of `datagram` in what comes late.
@@ -49,6 +53,8 @@ struct Shared {
 
 /// A fetch that has not been finished.
 enum Open {
+    /// Over UDP, to be sent at the end of the turn.
+    Queued,
     /// Over UDP.
     Datagram(udp::Exchange),
     /// Over a transport that keeps connections, by this place in the metrics.
@@ -61,6 +67,9 @@ enum Open {
 pub struct Upstream {
     shared: Rc<Shared>,
     ports: Ports,
+    /// Queries of this turn. They are sent together: a server that each of them woke would go back to sleep before
+    /// the next.
+    queued: Vec<Fetch>,
     open: HashMap<FetchId, Open>,
 }
 
@@ -85,6 +94,7 @@ impl Upstream {
         Self {
             shared,
             ports: Ports::new(told),
+            queued: Vec::new(),
             open: HashMap::new(),
         }
     }
@@ -95,20 +105,15 @@ impl Upstream {
         self.open.len()
     }
 
-    /// Sends a query. Must run within the worker's runtime.
+    /// Sends a query, at the next [`poll`](Self::poll) if it goes over UDP. Must run within the worker's runtime.
     pub fn send(&mut self, fetch: Fetch) {
         let (id, transport) = (fetch.fetch, transport_index(&fetch.transport));
         if self.open.len() >= FETCHES_MAX {
             return self.unsent(id, transport, FetchFailure::Exhausted);
         }
         if fetch.transport == Transport::Udp {
-            match self.ports.send(&fetch, Instant::now()) {
-                Ok(exchange) => {
-                    self.open.insert(id, Open::Datagram(exchange));
-                }
-                Err(failure) => self.unsent(id, transport, failure),
-            }
-            return;
+            self.open.insert(id, Open::Queued);
+            return self.queued.push(fetch);
         }
         let shared = Rc::clone(&self.shared);
         let task = tokio::task::spawn_local(async move {
@@ -128,9 +133,35 @@ impl Upstream {
         self.shared.report(fetch, transport, Err(failure));
     }
 
-    /// Ends fetches whose time is over; to be called in every turn of the driver.
+    /// Sends what the turn queued and ends fetches whose time is over; to be called at the end of every turn of the
+    /// driver.
     pub fn poll(&mut self, context: &mut Context<'_>) {
+        self.send_queued();
         self.ports.poll(context);
+    }
+
+    fn send_queued(&mut self) {
+        if self.queued.is_empty() {
+            return;
+        }
+        let mut queued = std::mem::take(&mut self.queued);
+        let now = Instant::now();
+        for fetch in queued.drain(..) {
+            let id = fetch.fetch;
+            // One that was cancelled since is not sent.
+            if !matches!(self.open.get(&id), Some(Open::Queued)) {
+                continue;
+            }
+            match self.ports.send(&fetch, now) {
+                Ok(exchange) => {
+                    self.open.insert(id, Open::Datagram(exchange));
+                }
+                Err(failure) => self.unsent(id, transport_index(&Transport::Udp), failure),
+            }
+        }
+        if queued.capacity() <= QUEUED_KEPT {
+            self.queued = queued;
+        }
     }
 
     /// Forgets a fetch that reported; whether it was still open, so that its report counts.
@@ -146,6 +177,7 @@ impl Upstream {
     pub fn cancel(&mut self, fetch: FetchId) {
         let transport = match self.open.remove(&fetch) {
             None => return,
+            Some(Open::Queued) => transport_index(&Transport::Udp),
             Some(Open::Datagram(exchange)) => {
                 self.ports.cancel(fetch, &exchange);
                 transport_index(&Transport::Udp)
@@ -166,6 +198,8 @@ impl Upstream {
         for fetch in open {
             self.cancel(fetch);
         }
+        // The numbers of the next mesh begin anew.
+        self.queued.clear();
     }
 }
 
