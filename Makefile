@@ -12,6 +12,10 @@ RELEASE = target/$(HOST)/release
 # The demo and the tests take what is quick to build; what is pushed is built to be fast.
 PROFILE = release
 BUILT = target/$(HOST)/$(PROFILE)
+# What is shipped is trained besides; `ship` leaves it there.
+TRAINED = $(filter shipped,$(PROFILE))
+DATAPLANE = $(if $(TRAINED),target/trained,$(BUILT))/weir-dataplane
+OPERATOR = $(BUILT)/weir-operator
 IMAGE = target/image
 CLUSTER = target/weir-cluster
 
@@ -73,7 +77,8 @@ check: tools ## formatting, lints, and the tests of the cluster tool
 .PHONY: build
 build: tools ## build the operator and the data plane
 	@echo "building Weir"
-	cargo build --profile $(PROFILE) -p weir-operator -p weir-dataplane
+	cargo build --profile $(PROFILE) -p weir-operator $(if $(TRAINED),,-p weir-dataplane)
+	$(if $(TRAINED),cargo run --release -p weir-tests --bin ship)
 
 .PHONY: build-tests
 build-tests: tools
@@ -81,9 +86,10 @@ build-tests: tools
 
 .PHONY: images
 images: build ## lay out what the images contain
-	@for name in dataplane operator; do \
-		mkdir -p $(IMAGE)/weir-$$name; \
-		cmp -s $(BUILT)/weir-$$name $(IMAGE)/weir-$$name/weir-$$name || cp $(BUILT)/weir-$$name $(IMAGE)/weir-$$name/; \
+	@for program in $(DATAPLANE) $(OPERATOR); do \
+		folder=$(IMAGE)/$${program##*/}; \
+		mkdir -p $$folder; \
+		cmp -s $$program $$folder/$${program##*/} || cp $$program $$folder/; \
 	done
 
 .PHONY: push

@@ -5,7 +5,9 @@
 
 pub mod authority;
 pub mod catalogue;
+pub mod collector;
 pub mod load;
+pub mod packages;
 pub mod peers;
 pub mod picture;
 pub mod process;

@@ -1,10 +1,11 @@
-//! An OpenTelemetry collector in the test's own process: takes OTLP over gRPC and keeps the spans.
+//! An OpenTelemetry collector in the test's own process: takes OTLP over gRPC and keeps or counts the spans.
 //!
 //! Owns one port on loopback; never judges what it got.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
@@ -27,6 +28,7 @@ pub struct OtlpSink {
     /// Where it listens.
     pub address: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
+    count: Arc<AtomicUsize>,
 }
 
 impl OtlpSink {
@@ -35,7 +37,15 @@ impl OtlpSink {
     /// # Errors
     /// When no port is free.
     pub fn start() -> io::Result<Self> {
-        Self::serve(tonic::transport::Server::builder())
+        Self::serve(tonic::transport::Server::builder(), true)
+    }
+
+    /// Starts one that counts spans and keeps none, for millions of them.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn start_counting() -> io::Result<Self> {
+        Self::serve(tonic::transport::Server::builder(), false)
     }
 
     /// Starts it with TLS and this certificate and key, in PEM.
@@ -45,15 +55,19 @@ impl OtlpSink {
     pub fn start_tls(certificate: &str, key: &str) -> io::Result<Self> {
         let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
         let server = tonic::transport::Server::builder().tls_config(tls);
-        Self::serve(server.map_err(io::Error::other)?)
+        Self::serve(server.map_err(io::Error::other)?, true)
     }
 
-    fn serve(mut server: tonic::transport::Server) -> io::Result<Self> {
+    fn serve(mut server: tonic::transport::Server, keeps: bool) -> io::Result<Self> {
         let sink = Self {
             address: ([127, 0, 0, 1], crate::edge::free_port()?).into(),
             spans: Arc::default(),
+            count: Arc::default(),
         };
-        let service = TraceServiceServer::new(Keep(Arc::clone(&sink.spans)));
+        let service = TraceServiceServer::new(Service {
+            kept: keeps.then(|| Arc::clone(&sink.spans)),
+            count: Arc::clone(&sink.count),
+        });
         tokio::spawn(server.add_service(service).serve(sink.address));
         Ok(sink)
     }
@@ -64,21 +78,33 @@ impl OtlpSink {
         let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         spans.clone()
     }
+
+    /// How many came so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
-struct Keep(Arc<Mutex<Vec<Span>>>);
+struct Service {
+    kept: Option<Arc<Mutex<Vec<Span>>>>,
+    count: Arc<AtomicUsize>,
+}
 
 #[tonic::async_trait]
-impl TraceService for Keep {
+impl TraceService for Service {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let resources = request.into_inner().resource_spans.into_iter();
         let scopes = resources.flat_map(|resource| resource.scope_spans);
-        let spans = scopes.flat_map(|scope| scope.spans).map(span);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(spans);
+        let spans: Vec<Received> = scopes.flat_map(|scope| scope.spans).collect();
+        self.count.fetch_add(spans.len(), Ordering::Relaxed);
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.extend(spans.into_iter().map(span));
+        }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

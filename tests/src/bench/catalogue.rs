@@ -15,6 +15,8 @@ pub struct Scenario {
     pub signed: bool,
     /// The share of streams that Weir traces.
     pub traced: Option<f64>,
+    /// The scenario that this one is a variant of: its cost is told as a ratio to that one's.
+    pub variant_of: Option<&'static str>,
     /// What is done.
     pub kind: Kind,
 }
@@ -23,28 +25,30 @@ pub struct Scenario {
 #[allow(missing_docs, reason = "the scenario's own description says it")]
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    Cached {
-        connections: u32,
-        streams: u32,
-        post: bool,
-        negative: bool,
-        names: usize,
-    },
+    Cached(Cached),
     Unique,
-    Waiting {
-        connections: usize,
-        streams: usize,
-    },
+    Waiting { connections: usize, streams: usize },
     Cold,
     Mixed,
-    Handshake {
-        resumed: bool,
-    },
+    Handshake { resumed: bool },
     Idle,
-    Reset {
-        every: usize,
-    },
+    Reset { every: usize },
     Names,
+}
+
+/// A load of questions that the cache answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Cached {
+    /// Connections.
+    pub connections: u32,
+    /// Streams that wait at once on each.
+    pub streams: u32,
+    /// Whether by POST, for one name.
+    pub post: bool,
+    /// Whether the names do not exist.
+    pub negative: bool,
+    /// How many names.
+    pub names: usize,
 }
 
 const ALL: &[Peer] = &[
@@ -58,13 +62,13 @@ const ALL: &[Peer] = &[
 const RESOLVERS: &[Peer] = &[Peer::Weir, Peer::Unbound, Peer::KnotResolver, Peer::Bind];
 
 const fn cached(connections: u32, streams: u32, post: bool, negative: bool, names: usize) -> Kind {
-    Kind::Cached {
+    Kind::Cached(Cached {
         connections,
         streams,
         post,
         negative,
         names,
-    }
+    })
 }
 
 const fn waiting(connections: usize, streams: usize) -> Kind {
@@ -86,6 +90,7 @@ const fn scenario(
         peers,
         signed: false,
         traced: None,
+        variant_of: None,
         kind,
     }
 }
@@ -116,18 +121,24 @@ pub const SCENARIOS: &[Scenario] = &[
         &[Peer::Weir],
         cached(20, 20, false, false, 1000),
     ),
-    scenario(
-        "cached-100000",
-        "cached, 20 x 20, 100 000 names",
-        &[Peer::Weir],
-        cached(20, 20, false, false, 100_000),
-    ),
-    scenario(
-        "cached-1000000",
-        "cached, 20 x 20, 1 000 000 names",
-        &[Peer::Weir],
-        cached(20, 20, false, false, 1_000_000),
-    ),
+    Scenario {
+        variant_of: Some("cached-1000"),
+        ..scenario(
+            "cached-100000",
+            "cached, 20 x 20, 100 000 names",
+            &[Peer::Weir],
+            cached(20, 20, false, false, 100_000),
+        )
+    },
+    Scenario {
+        variant_of: Some("cached-1000"),
+        ..scenario(
+            "cached-1000000",
+            "cached, 20 x 20, 1 000 000 names",
+            &[Peer::Weir],
+            cached(20, 20, false, false, 1_000_000),
+        )
+    },
     scenario(
         "negative",
         "cached NXDOMAIN, 20 x 20",
@@ -146,24 +157,33 @@ pub const SCENARIOS: &[Scenario] = &[
         &[Peer::Weir],
         waiting(1, 10),
     ),
-    scenario(
-        "waiting-100",
-        "uncached, 100 streams wait: 1 x 100",
-        &[Peer::Weir],
-        waiting(1, 100),
-    ),
-    scenario(
-        "waiting-1000",
-        "uncached, 1 000 streams wait: 10 x 100",
-        &[Peer::Weir],
-        waiting(10, 100),
-    ),
-    scenario(
-        "waiting-10000",
-        "uncached, 10 000 streams wait: 100 x 100",
-        &[Peer::Weir],
-        waiting(100, 100),
-    ),
+    Scenario {
+        variant_of: Some("waiting-10"),
+        ..scenario(
+            "waiting-100",
+            "uncached, 100 streams wait: 1 x 100",
+            &[Peer::Weir],
+            waiting(1, 100),
+        )
+    },
+    Scenario {
+        variant_of: Some("waiting-10"),
+        ..scenario(
+            "waiting-1000",
+            "uncached, 1 000 streams wait: 10 x 100",
+            &[Peer::Weir],
+            waiting(10, 100),
+        )
+    },
+    Scenario {
+        variant_of: Some("waiting-10"),
+        ..scenario(
+            "waiting-10000",
+            "uncached, 10 000 streams wait: 100 x 100",
+            &[Peer::Weir],
+            waiting(100, 100),
+        )
+    },
     scenario(
         "cold",
         "cold recursion over three levels, unsigned",
@@ -209,12 +229,15 @@ pub const SCENARIOS: &[Scenario] = &[
         &[Peer::Weir],
         Kind::Reset { every: 0 },
     ),
-    scenario(
-        "reset-30",
-        "the same, 30 % of streams reset",
-        &[Peer::Weir],
-        Kind::Reset { every: 3 },
-    ),
+    Scenario {
+        variant_of: Some("reset-none"),
+        ..scenario(
+            "reset-30",
+            "the same, 30 % of streams reset",
+            &[Peer::Weir],
+            Kind::Reset { every: 3 },
+        )
+    },
     scenario(
         "names",
         "resident memory per cached name",
@@ -222,7 +245,18 @@ pub const SCENARIOS: &[Scenario] = &[
         Kind::Names,
     ),
     Scenario {
+        traced: Some(0.0),
+        variant_of: Some("cached-20x20"),
+        ..scenario(
+            "traced-0",
+            "cached-20x20 with traces on and no stream sampled",
+            &[Peer::Weir],
+            cached(20, 20, false, false, 10_000),
+        )
+    },
+    Scenario {
         traced: Some(0.01),
+        variant_of: Some("cached-20x20"),
         ..scenario(
             "traced-1",
             "cached-20x20 with 1 % of streams traced",
@@ -232,6 +266,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         traced: Some(1.0),
+        variant_of: Some("cached-20x20"),
         ..scenario(
             "traced-100",
             "cached-20x20 with every stream traced",
@@ -239,10 +274,13 @@ pub const SCENARIOS: &[Scenario] = &[
             cached(20, 20, false, false, 10_000),
         )
     },
-    scenario(
-        "workers-2",
-        "cached-20x20 with two workers on one core",
-        &[Peer::WeirTwoWorkers],
-        cached(20, 20, false, false, 10_000),
-    ),
+    Scenario {
+        variant_of: Some("cached-20x20"),
+        ..scenario(
+            "workers-2",
+            "cached-20x20 with two workers on one core",
+            &[Peer::WeirTwoWorkers],
+            cached(20, 20, false, false, 10_000),
+        )
+    },
 ];

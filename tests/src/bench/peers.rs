@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::authority::{Internet, ROOT, ZONES};
+use super::collector::Collector;
 use super::process::Server;
 
 /// A server that the benchmark knows.
@@ -14,6 +15,8 @@ use super::process::Server;
 pub enum Peer {
     /// This project's data plane.
     Weir,
+    /// Another build of it, to compare with.
+    WeirBefore,
     /// Weir with two workers.
     WeirTwoWorkers,
     /// `h2` and `rustls` answering a constant, batched: the physical limit.
@@ -28,12 +31,25 @@ pub enum Peer {
     Bind,
 }
 
+/// All of them.
+pub const PEERS: [Peer; 8] = [
+    Peer::Weir,
+    Peer::WeirBefore,
+    Peer::WeirTwoWorkers,
+    Peer::Constant,
+    Peer::Unbound,
+    Peer::Dnsdist,
+    Peer::KnotResolver,
+    Peer::Bind,
+];
+
 impl Peer {
     /// What the tables call it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Weir => "weir",
+            Self::WeirBefore => "weir-before",
             Self::WeirTwoWorkers => "weir-2",
             Self::Constant => "constant",
             Self::Unbound => "unbound",
@@ -52,6 +68,7 @@ impl Peer {
             Self::Dnsdist => 9445,
             Self::KnotResolver => 9446,
             Self::Bind => 9447,
+            Self::WeirBefore => 9448,
         }
     }
 
@@ -62,21 +79,43 @@ impl Peer {
     }
 }
 
+/// A certificate of our own making, in PEM files.
+#[derive(Debug)]
+pub struct Certificate {
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    /// Makes one for loopback.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub fn make(folder: &Path) -> io::Result<Self> {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
+        let (chain, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+        std::fs::write(&chain, made.cert.pem())?;
+        std::fs::write(&key, made.signing_key.serialize_pem())?;
+        Ok(Self { chain, key })
+    }
+}
+
 /// What every peer is started with.
 #[derive(Debug)]
 pub struct Stage<'a> {
     /// Where configurations and logs go.
     pub folder: &'a Path,
-    /// The certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
+    /// What every peer serves with.
+    pub certificate: &'a Certificate,
     /// The zones, and the trust anchor if they are signed.
     pub internet: &'a Internet,
-    /// The share of streams that Weir traces, 0 to 1, and the collector's address.
-    pub traces: Option<(f64, SocketAddr)>,
+    /// The share of streams that Weir traces, 0 to 1, and who collects the spans.
+    pub traces: Option<(f64, &'a Collector)>,
     /// The data plane to measure; the one beside this program when there is none.
     pub weir: Option<&'a Path>,
+    /// The build of it that it is compared with, if there is one.
+    pub before: Option<&'a Path>,
     /// Octets of cache for every peer that has a setting.
     pub cache_size: usize,
 }
@@ -88,8 +127,9 @@ impl Stage<'_> {
     /// When its package is not installed, or it does not come up; the message names its log.
     pub fn start(&self, peer: Peer) -> io::Result<Server> {
         let (program, arguments) = match peer {
-            Peer::Weir => self.weir(peer, 1)?,
-            Peer::WeirTwoWorkers => self.weir(peer, 2)?,
+            Peer::Weir => self.weir(peer, self.weir, 1)?,
+            Peer::WeirBefore => self.weir(peer, self.before, 1)?,
+            Peer::WeirTwoWorkers => self.weir(peer, self.weir, 2)?,
             Peer::Constant => self.constant(peer)?,
             Peer::Unbound => self.unbound(peer)?,
             Peer::Dnsdist => self.dnsdist(peer)?,
@@ -107,7 +147,12 @@ impl Stage<'_> {
         Ok(file.to_string_lossy().into_owned())
     }
 
-    fn weir(&self, peer: Peer, workers: u32) -> io::Result<(String, Vec<String>)> {
+    fn weir(
+        &self,
+        peer: Peer,
+        program: Option<&Path>,
+        workers: u32,
+    ) -> io::Result<(String, Vec<String>)> {
         let anchor = self.internet.trust_anchor.trim();
         let dnssec = if anchor.is_empty() {
             serde_json::json!({ "mode": "Off" })
@@ -130,12 +175,12 @@ impl Stage<'_> {
         });
         if let Some((ratio, collector)) = self.traces {
             config["telemetry"] = serde_json::json!({
-                "traces": { "endpoint": format!("http://{collector}"), "sampleRatio": ratio.to_string() }
+                "traces": { "endpoint": format!("http://{}", collector.address()), "sampleRatio": ratio.to_string() }
             });
         }
         crate::closed_world::check(&config.to_string())?;
         let file = self.write(&format!("{}.json", peer.name()), &config.to_string())?;
-        let program = match self.weir {
+        let program = match program {
             Some(program) => program.to_path_buf(),
             None => crate::program("weir-dataplane")?,
         };
@@ -148,9 +193,9 @@ impl Stage<'_> {
                 "--listen".to_owned(),
                 peer.address().to_string(),
                 "--tls-cert".to_owned(),
-                self.certificate.to_string_lossy().into_owned(),
+                self.certificate.chain.to_string_lossy().into_owned(),
                 "--tls-key".to_owned(),
-                self.key.to_string_lossy().into_owned(),
+                self.certificate.key.to_string_lossy().into_owned(),
             ],
         ))
     }
@@ -162,8 +207,8 @@ impl Stage<'_> {
             vec![
                 "serve-constant".to_owned(),
                 peer.address().to_string(),
-                self.certificate.to_string_lossy().into_owned(),
-                self.key.to_string_lossy().into_owned(),
+                self.certificate.chain.to_string_lossy().into_owned(),
+                self.certificate.key.to_string_lossy().into_owned(),
             ],
         ))
     }
@@ -183,8 +228,8 @@ impl Stage<'_> {
             "server:\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n directory: \"{folder}\"\n use-syslog: no\n num-threads: 1\n interface: 127.0.0.1@{port}\n https-port: {port}\n tls-service-key: \"{key}\"\n tls-service-pem: \"{certificate}\"\n do-not-query-localhost: no\n local-zone: \"test.\" nodefault\n root-hints: \"{hints}\"\n module-config: \"{modules}\"\n{anchor} do-ip6: no\n msg-cache-size: {half}\n rrset-cache-size: {cache}\n incoming-num-tcp: 6000\n access-control: 127.0.0.0/8 allow\n http-max-streams: 100\n tcp-idle-timeout: 60000\n trust-anchor-signaling: no\n",
             folder = self.folder.display(),
             port = peer.port(),
-            key = self.key.display(),
-            certificate = self.certificate.display(),
+            key = self.certificate.key.display(),
+            certificate = self.certificate.chain.display(),
             cache = self.cache_size,
             half = self.cache_size / 2,
         );
@@ -199,8 +244,8 @@ impl Stage<'_> {
         let text = format!(
             "setSecurityPollSuffix('')\nnewServer({{address='{ZONES}:53', healthCheckMode='up'}})\npc = newPacketCache(1500000, {{maxTTL=86400}})\ngetPool(''):setCache(pc)\naddDOHLocal('{address}', '{certificate}', '{key}', {{'/dns-query'}}, {{idleTimeout=60, maxConcurrentTCPConnections=6000, internalPipeBufferSize=1048576}})\n",
             address = peer.address(),
-            certificate = self.certificate.display(),
-            key = self.key.display(),
+            certificate = self.certificate.chain.display(),
+            key = self.certificate.key.display(),
         );
         let file = self.write("dnsdist.conf", &text)?;
         Ok((
@@ -227,8 +272,8 @@ impl Stage<'_> {
         let text = format!(
             "net.listen('127.0.0.1', {port}, {{ kind = 'doh2' }})\nnet.tls('{certificate}', '{key}')\nnet.ipv6 = false\noption('ALLOW_LOCAL', true)\ncache.size = {cache}\nmodules.unload('ta_signal_query')\nmodules.unload('priming')\nmodules.unload('ta_update')\nhints.root({{ ['ns.root-servers.test-root.'] = {{ '{ROOT}' }} }})\npolicy.add(policy.suffix(policy.PASS, {{todname('test.')}}))\n{anchor}\n",
             port = peer.port(),
-            certificate = self.certificate.display(),
-            key = self.key.display(),
+            certificate = self.certificate.chain.display(),
+            key = self.certificate.key.display(),
             cache = self.cache_size,
         );
         let file = self.write(
@@ -265,8 +310,8 @@ impl Stage<'_> {
         };
         let text = format!(
             "tls t {{ key-file \"{key}\"; cert-file \"{certificate}\"; }};\nhttp h {{ endpoints {{ \"/dns-query\"; }}; listener-clients 6000; streams-per-connection 200; }};\noptions {{ directory \"{folder}\"; pid-file none; session-keyfile \"{folder}/session.key\"; listen-on port {port} tls t http h {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion yes; dnssec-validation {validation}; max-cache-size {cache}; empty-zones-enable no; allow-query {{ any; }}; tcp-clients 6000; }};\nzone \".\" {{ type hint; file \"{hints}\"; }};\n{anchors}controls {{ }};\n",
-            key = self.key.display(),
-            certificate = self.certificate.display(),
+            key = self.certificate.key.display(),
+            certificate = self.certificate.chain.display(),
             folder = self.folder.display(),
             port = peer.port(),
             cache = self.cache_size,

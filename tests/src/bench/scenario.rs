@@ -4,17 +4,19 @@
 //! moment of the machine hits all of them alike.
 
 use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::authority::ZONE_COUNT;
-use super::catalogue::{Kind, Scenario};
+use super::catalogue::{Cached, Kind, Scenario};
 use super::load::{self, Latency, Outcome, Pattern};
 use super::peers::{Peer, Stage};
 use super::process::Server;
 
 /// How long the own client waits for a server to do all that is asked.
 const OWN_LIMIT: Duration = Duration::from_secs(120);
+/// Spans leave every half second; what the last of them cost belongs to the load too.
+const SETTLING: Duration = Duration::from_millis(1200);
 
 /// What one peer's round came to.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ pub struct Sample {
 pub struct Scale {
     /// Whether this is the quick run, which only shows that it works.
     pub quick: bool,
+    /// How many times as many requests a load of one kind of question has, at least 1: what is close needs more.
+    pub times: usize,
 }
 
 impl Scale {
@@ -47,7 +51,7 @@ impl Scale {
 /// Runs one peer through one scenario once.
 ///
 /// # Errors
-/// When the peer does not start or the load tool fails.
+/// When the peer does not start, the load tool fails, or a scenario that traces brings the collector no span.
 pub fn measure(
     scenario: &Scenario,
     peer: Peer,
@@ -58,207 +62,283 @@ pub fn measure(
     if peer != Peer::Constant {
         expect_right_answer(&server)?;
     }
-    match scenario.kind {
-        Kind::Cached {
-            connections,
-            streams,
-            post,
-            negative,
-            names,
-        } => {
-            let names = if scale.quick { names.min(1000) } else { names };
-            let list = zipf(names, scale.of(200_000), negative);
-            let once = load::write_requests(
-                stage.folder,
-                "warm.txt",
-                server.address,
-                unique_names(names, negative),
-            )?;
-            // Each connection of `h2load` walks the list from its start: only one alone asks for all of it once.
-            asked(&arguments(names, 1, 90, Some(&once), server.address))?;
-            let requests =
-                load::write_requests(stage.folder, "load.txt", server.address, list.into_iter())?;
-            // The accounting has ticks of ten milliseconds; this is half a second and more.
-            let count = scale.of(if streams == 1 { 50_000 } else { 150_000 });
-            let mut options =
-                arguments(count, connections, streams, Some(&requests), server.address);
-            if post {
-                let body = stage.folder.join("query.bin");
-                std::fs::write(&body, load::query("n1.bench.test"))?;
-                options = arguments(count, connections, streams, None, server.address);
-                options.extend([
-                    "-d".to_owned(),
-                    body.to_string_lossy().into_owned(),
-                    "-H".to_owned(),
-                    "content-type: application/dns-message".to_owned(),
-                ]);
-            }
-            by_cpu(&server, || asked(&options))
-        }
-        Kind::Unique => {
-            let count = scale.of(60_000);
-            warm_up(&server, stage.folder)?;
-            let requests = load::write_requests(
-                stage.folder,
-                "load.txt",
-                server.address,
-                (0..count).map(|n| format!("q{n}.u.bench.test")),
-            )?;
-            by_cpu(&server, || {
-                asked(&arguments(count, 1, 90, Some(&requests), server.address))
-            })
-        }
+    let run = Run {
+        server: &server,
+        folder: stage.folder,
+        scale,
+        settling: stage.traces.map_or(Duration::ZERO, |_| SETTLING),
+    };
+    let spans = || stage.traces.map_or(0, |(_, collector)| collector.spans());
+    let before = spans();
+    let sample = match scenario.kind {
+        Kind::Cached(cached) => run.cached(cached),
+        Kind::Unique => run.unique(),
         Kind::Waiting {
             connections,
             streams,
-        } => {
-            warm_up(&server, stage.folder)?;
-            let pattern = Pattern {
-                connections,
-                streams,
-                requests: scale.of(60_000).max(connections * streams) / connections,
-                reset_every: 0,
-            };
-            by_cpu(&server, || {
-                on_runtime(load::run(server.address, pattern, |n| {
-                    format!("q{n}.u.bench.test")
-                }))
-            })
+        } => run.waiting(connections, streams),
+        Kind::Cold => run.cold(),
+        Kind::Mixed => run.mixed(),
+        Kind::Handshake { resumed } => run.handshake(resumed),
+        Kind::Idle => run.idle(),
+        Kind::Reset { every } => run.reset(every),
+        Kind::Names => run.names(),
+    }?;
+    let wants_spans = stage.traces.is_some_and(|(share, _)| share > 0.0);
+    if wants_spans && spans() == before {
+        return Err(io::Error::other("the collector got no span"));
+    }
+    Ok(sample)
+}
+
+/// One peer's run of one scenario.
+struct Run<'a> {
+    server: &'a Server,
+    folder: &'a Path,
+    scale: Scale,
+    /// How long what follows a load is waited for.
+    settling: Duration,
+}
+
+impl Run<'_> {
+    fn cached(&self, load: Cached) -> io::Result<Sample> {
+        let names = if self.scale.quick {
+            load.names.min(1000)
+        } else {
+            load.names
+        };
+        // Each connection of `h2load` walks the list from its start: only one alone asks for all of it once.
+        self.fill(unique_names(names, load.negative), names)?;
+        // The accounting has ticks of ten milliseconds; this is half a second and more.
+        let full = if load.streams == 1 { 50_000 } else { 150_000 };
+        let count = self.scale.of(full) * self.scale.times;
+        let (connections, streams) = (load.connections, load.streams);
+        if load.post {
+            let body = self.folder.join("query.bin");
+            std::fs::write(&body, load::query("n1.bench.test"))?;
+            let mut options = self.arguments(count, connections, streams, None);
+            options.extend([
+                "-d".to_owned(),
+                body.to_string_lossy().into_owned(),
+                "-H".to_owned(),
+                "content-type: application/dns-message".to_owned(),
+            ]);
+            return self.by_cpu(|| asked(&options));
         }
-        Kind::Cold => {
-            let names = (0..ZONE_COUNT)
-                .flat_map(|zone| (0..20).map(move |host| format!("n{host}.z{zone}.test")));
-            let count = scale.of(ZONE_COUNT * 20);
-            let requests =
-                load::write_requests(stage.folder, "load.txt", server.address, names.take(count))?;
-            let log = stage.folder.join("times.log");
-            let mut options = arguments(count, 1, 50, Some(&requests), server.address);
-            options.push(format!("--log-file={}", log.display()));
-            by_cpu(&server, || {
-                let mut outcome = asked(&options)?;
-                outcome.latency = Some(Latency::of_log(&log)?);
+        let list = zipf(names, self.scale.of(200_000), load.negative);
+        self.ask_for(list.into_iter(), count, connections, streams)
+    }
+
+    fn unique(&self) -> io::Result<Sample> {
+        let count = self.scale.of(60_000) * self.scale.times;
+        self.warm_up()?;
+        let names = (0..count).map(|n| format!("q{n}.u.bench.test"));
+        self.ask_for(names, count, 1, 90)
+    }
+
+    fn waiting(&self, connections: usize, streams: usize) -> io::Result<Sample> {
+        self.warm_up()?;
+        let all = (self.scale.of(60_000) * self.scale.times).max(connections * streams);
+        let pattern = Pattern {
+            connections,
+            streams,
+            requests: all / connections,
+            reset_every: 0,
+        };
+        self.by_cpu(|| {
+            on_runtime(load::run(self.server.address, pattern, |n| {
+                format!("q{n}.u.bench.test")
+            }))
+        })
+    }
+
+    fn cold(&self) -> io::Result<Sample> {
+        let names = (0..ZONE_COUNT)
+            .flat_map(|zone| (0..20).map(move |host| format!("n{host}.z{zone}.test")));
+        let count = self.scale.of(ZONE_COUNT * 20);
+        let requests = self.write_requests("load.txt", names.take(count))?;
+        let log = self.folder.join("times.log");
+        let mut options = self.arguments(count, 1, 50, Some(&requests));
+        options.push(format!("--log-file={}", log.display()));
+        self.by_cpu(|| {
+            let mut outcome = asked(&options)?;
+            outcome.latency = Some(Latency::of_log(&log)?);
+            Ok(outcome)
+        })
+    }
+
+    fn mixed(&self) -> io::Result<Sample> {
+        let count = self.scale.of(100_000);
+        let cached = zipf(1000, count, false);
+        let names = cached.into_iter().enumerate().map(|(n, name)| {
+            if n % 10 == 9 {
+                format!("m{n}.u.bench.test")
+            } else {
+                name
+            }
+        });
+        self.fill(unique_names(1000, false), 1000)?;
+        self.ask_for(names, count, 1, 90)
+    }
+
+    fn handshake(&self, resumed: bool) -> io::Result<Sample> {
+        self.warm_up()?;
+        let count = self.scale.of(3000);
+        let config = load::trusting_client(resumed);
+        let address = self.server.address;
+        self.by_cpu(|| {
+            on_runtime(async {
+                let start = Instant::now();
+                let mut outcome = Outcome::default();
+                for _ in 0..count {
+                    let sender = load::connect(address, config.clone()).await?;
+                    match load::ask(&sender, address, "n1.bench.test").await? {
+                        (200, _) => outcome.succeeded += 1,
+                        _ => outcome.failed += 1,
+                    }
+                }
+                outcome.elapsed = start.elapsed();
                 Ok(outcome)
             })
-        }
-        Kind::Mixed => {
-            let count = scale.of(100_000);
-            let cached = zipf(1000, count, false);
-            let names = cached.into_iter().enumerate().map(|(n, name)| {
-                if n % 10 == 9 {
-                    format!("m{n}.u.bench.test")
-                } else {
-                    name
-                }
-            });
-            let once = load::write_requests(
-                stage.folder,
-                "warm.txt",
-                server.address,
-                unique_names(1000, false),
-            )?;
-            asked(&arguments(1000, 1, 90, Some(&once), server.address))?;
-            let requests = load::write_requests(stage.folder, "load.txt", server.address, names)?;
-            by_cpu(&server, || {
-                asked(&arguments(count, 1, 90, Some(&requests), server.address))
-            })
-        }
-        Kind::Handshake { resumed } => {
-            warm_up(&server, stage.folder)?;
-            let count = scale.of(3000);
-            let config = load::trusting_client(resumed);
-            by_cpu(&server, || {
-                on_runtime(async {
-                    let start = std::time::Instant::now();
-                    let mut outcome = Outcome::default();
-                    for _ in 0..count {
-                        let sender = load::connect(server.address, config.clone()).await?;
-                        match load::ask(&sender, server.address, "n1.bench.test").await? {
-                            (200, _) => outcome.succeeded += 1,
-                            _ => outcome.failed += 1,
-                        }
-                    }
-                    outcome.elapsed = start.elapsed();
-                    Ok(outcome)
-                })
-            })
-        }
-        Kind::Idle => idle(&server, stage.folder, scale),
-        Kind::Reset { every } => {
-            warm_up(&server, stage.folder)?;
-            let pattern = Pattern {
-                connections: 20,
-                streams: 20,
-                requests: scale.of(5000),
-                reset_every: every,
-            };
-            by_cpu(&server, || {
-                on_runtime(load::run(server.address, pattern, |n| {
-                    format!("n{}.bench.test", n % 20)
-                }))
-            })
-        }
-        Kind::Names => {
-            warm_up(&server, stage.folder)?;
-            let count = scale.of(1_000_000);
-            let before = server.usage()?.resident;
-            let requests = load::write_requests(
-                stage.folder,
-                "load.txt",
-                server.address,
-                (0..count).map(|n| format!("name-number-{n}.m.bench.test")),
-            )?;
-            let mut sample = by_cpu(&server, || {
-                asked(&arguments(count, 1, 90, Some(&requests), server.address))
-            })?;
-            sample.memory = server.usage()?.resident.saturating_sub(before) as f64 / count as f64;
-            Ok(sample)
-        }
+        })
     }
-}
 
-fn idle(server: &Server, folder: &Path, scale: Scale) -> io::Result<Sample> {
-    warm_up(server, folder)?;
-    let count = scale.of(5000);
-    let before = server.usage()?;
-    let config = load::trusting_client(false);
-    let (memory, failed) = on_runtime(async {
-        let mut senders = Vec::with_capacity(count);
-        let mut failed = 0;
-        for _ in 0..count {
-            let sender = load::connect(server.address, config.clone()).await?;
-            if load::ask(&sender, server.address, "n1.bench.test").await?.0 != 200 {
-                failed += 1;
+    fn idle(&self) -> io::Result<Sample> {
+        self.warm_up()?;
+        let count = self.scale.of(5000);
+        let before = self.server.usage()?;
+        let config = load::trusting_client(false);
+        let address = self.server.address;
+        let (memory, failed) = on_runtime(async {
+            let mut senders = Vec::with_capacity(count);
+            let mut failed = 0;
+            for _ in 0..count {
+                let sender = load::connect(address, config.clone()).await?;
+                if load::ask(&sender, address, "n1.bench.test").await?.0 != 200 {
+                    failed += 1;
+                }
+                senders.push(sender);
             }
-            senders.push(sender);
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let memory = server.usage()?.resident.saturating_sub(before.resident);
-        drop(senders);
-        Ok((memory as f64 / count as f64, failed))
-    })?;
-    let cpu_ns = (server.usage()?.cpu_ns - before.cpu_ns) as f64 / count as f64;
-    Ok(Sample {
-        cpu_ns,
-        rate: 0.0,
-        memory,
-        failed,
-        latency: None,
-    })
-}
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let memory = self
+                .server
+                .usage()?
+                .resident
+                .saturating_sub(before.resident);
+            drop(senders);
+            Ok((memory as f64 / count as f64, failed))
+        })?;
+        let cpu_ns = (self.server.usage()?.cpu_ns - before.cpu_ns) as f64 / count as f64;
+        Ok(Sample {
+            cpu_ns,
+            rate: 0.0,
+            memory,
+            failed,
+            latency: None,
+        })
+    }
 
-/// Runs a load and divides the server's CPU by the answers.
-fn by_cpu(server: &Server, load: impl FnOnce() -> io::Result<Outcome>) -> io::Result<Sample> {
-    let before = server.usage()?;
-    let outcome = load()?;
-    let after = server.usage()?;
-    let count = outcome.succeeded.max(1) as f64;
-    Ok(Sample {
-        cpu_ns: (after.cpu_ns - before.cpu_ns) as f64 / count,
-        rate: count / outcome.elapsed.as_secs_f64().max(1e-6),
-        memory: after.resident_peak as f64,
-        failed: outcome.failed,
-        latency: outcome.latency,
-    })
+    fn reset(&self, every: usize) -> io::Result<Sample> {
+        self.warm_up()?;
+        let pattern = Pattern {
+            connections: 20,
+            streams: 20,
+            requests: self.scale.of(5000) * self.scale.times,
+            reset_every: every,
+        };
+        self.by_cpu(|| {
+            on_runtime(load::run(self.server.address, pattern, |n| {
+                format!("n{}.bench.test", n % 20)
+            }))
+        })
+    }
+
+    fn names(&self) -> io::Result<Sample> {
+        self.warm_up()?;
+        let count = self.scale.of(1_000_000);
+        let before = self.server.usage()?.resident;
+        let names = (0..count).map(|n| format!("name-number-{n}.m.bench.test"));
+        let mut sample = self.ask_for(names, count, 1, 90)?;
+        let grown = self.server.usage()?.resident.saturating_sub(before);
+        sample.memory = grown as f64 / count as f64;
+        Ok(sample)
+    }
+
+    /// Asks for these names by GET, over and over until `count` were asked.
+    fn ask_for(
+        &self,
+        names: impl Iterator<Item = String>,
+        count: usize,
+        connections: u32,
+        streams: u32,
+    ) -> io::Result<Sample> {
+        let requests = self.write_requests("load.txt", names)?;
+        let options = self.arguments(count, connections, streams, Some(&requests));
+        self.by_cpu(|| asked(&options))
+    }
+
+    /// Asks for each of these `count` names once, before anything is measured.
+    fn fill(&self, names: impl Iterator<Item = String>, count: usize) -> io::Result<()> {
+        let once = self.write_requests("warm.txt", names)?;
+        asked(&self.arguments(count, 1, 90, Some(&once))).map(drop)
+    }
+
+    /// The zone cut is known, and one connection was served.
+    fn warm_up(&self) -> io::Result<()> {
+        let names = ["n1.bench.test", "q.u.bench.test", "q.m.bench.test"].map(str::to_owned);
+        let once = self.write_requests("warm.txt", names.into_iter())?;
+        asked(&self.arguments(3, 1, 1, Some(&once))).map(drop)
+    }
+
+    fn write_requests(
+        &self,
+        file: &str,
+        names: impl Iterator<Item = String>,
+    ) -> io::Result<PathBuf> {
+        load::write_requests(self.folder, file, self.server.address, names)
+    }
+
+    /// Runs a load and divides the server's CPU by the answers.
+    fn by_cpu(&self, load: impl FnOnce() -> io::Result<Outcome>) -> io::Result<Sample> {
+        let before = self.server.usage()?;
+        let outcome = load()?;
+        std::thread::sleep(self.settling);
+        let after = self.server.usage()?;
+        let count = outcome.succeeded.max(1) as f64;
+        Ok(Sample {
+            cpu_ns: (after.cpu_ns - before.cpu_ns) as f64 / count,
+            rate: count / outcome.elapsed.as_secs_f64().max(1e-6),
+            memory: after.resident_peak as f64,
+            failed: outcome.failed,
+            latency: outcome.latency,
+        })
+    }
+
+    fn arguments(
+        &self,
+        count: usize,
+        connections: u32,
+        streams: u32,
+        list: Option<&Path>,
+    ) -> Vec<String> {
+        let mut arguments: Vec<String> = [
+            "-n",
+            &count.to_string(),
+            "-c",
+            &connections.to_string(),
+            "-m",
+            &streams.to_string(),
+            "-t",
+            "1",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        match list {
+            Some(list) => arguments.extend(["-i".to_owned(), list.to_string_lossy().into_owned()]),
+            None => arguments.push(format!("https://{}/dns-query", self.server.address)),
+        }
+        arguments
+    }
 }
 
 /// What is fast must also be right: a known name has its known address.
@@ -276,15 +356,6 @@ fn expect_right_answer(server: &Server) -> io::Result<()> {
         "{} answers wrongly: status {status}, rcode {rcode}",
         server.name
     )))
-}
-
-/// The zone cut is known, and one connection was served.
-fn warm_up(server: &Server, folder: &Path) -> io::Result<()> {
-    let names = ["n1.bench.test", "q.u.bench.test", "q.m.bench.test"]
-        .map(str::to_owned)
-        .into_iter();
-    let once = load::write_requests(folder, "warm.txt", server.address, names)?;
-    asked(&arguments(3, 1, 1, Some(&once), server.address)).map(|_| ())
 }
 
 fn on_runtime<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -305,30 +376,6 @@ fn asked(arguments: &[String]) -> io::Result<Outcome> {
         .and_then(|count| count.parse().ok())
         .unwrap_or(0);
     load::h2load(arguments, Duration::from_secs(30 + count / 4000))
-}
-
-fn arguments(
-    count: usize,
-    connections: u32,
-    streams: u32,
-    list: Option<&Path>,
-    address: std::net::SocketAddr,
-) -> Vec<String> {
-    let mut arguments = vec![
-        "-n".to_owned(),
-        count.to_string(),
-        "-c".to_owned(),
-        connections.to_string(),
-        "-m".to_owned(),
-        streams.to_string(),
-        "-t".to_owned(),
-        "1".to_owned(),
-    ];
-    match list {
-        Some(list) => arguments.extend(["-i".to_owned(), list.to_string_lossy().into_owned()]),
-        None => arguments.push(format!("https://{address}/dns-query")),
-    }
-    arguments
 }
 
 fn bench_name(number: usize, negative: bool) -> String {

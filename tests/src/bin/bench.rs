@@ -6,17 +6,18 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use weir_tests::bench::authority::Internet;
 use weir_tests::bench::catalogue::{SCENARIOS, Scenario};
-use weir_tests::bench::peers::Stage;
+use weir_tests::bench::collector::Collector;
+use weir_tests::bench::peers::{Certificate, PEERS, Peer, Stage};
 use weir_tests::bench::report::{self, Measured, Samples};
 use weir_tests::bench::scenario::{self, Scale};
-use weir_tests::bench::{picture, process, shipped};
+use weir_tests::bench::{packages, picture, process, shipped};
 
 /// The constant responder is this program: it gets the allocator that Weir has.
 #[global_allocator]
@@ -38,10 +39,16 @@ struct Arguments {
     /// `--quick` the one beside this program.
     #[arg(long)]
     weir: Option<PathBuf>,
+    /// An earlier build of the data plane, measured beside it as `weir-before` wherever Weir takes part.
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
     /// Where pictures are drawn; none when not given.
     #[arg(long)]
     pictures: Option<PathBuf>,
-    /// Only these peers.
+    /// How many times as many requests loads of one kind have, 1 to 100: what is close wants more.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    times: u8,
+    /// Only these peers; `weir-2` is Weir with two workers.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Where the JSON is written.
@@ -50,17 +57,6 @@ struct Arguments {
     /// Scenarios by name; all when none is given.
     scenarios: Vec<String>,
 }
-
-/// The Debian packages that hold the peers and the load generator.
-const PACKAGES: [&str; 7] = [
-    "unbound",
-    "dnsdist",
-    "knot-resolver",
-    "bind9",
-    "bind9-utils",
-    "nsd",
-    "nghttp2-client",
-];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -90,23 +86,22 @@ fn serve_constant(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    install()?;
+    packages::install(&[packages::AROUND, packages::PEERS].concat())?;
     let weir = match &arguments.weir {
         None if !arguments.quick => Some(shipped::build()?),
         given => given.clone(),
     };
     let _lock = process::only_one()?;
     process::pin_to_client_core()?;
-    let chosen = chosen(&arguments.scenarios)?;
+    let chosen = chosen(arguments)?;
     let folder = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let certified =
-        rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    std::fs::write(folder.join("tls.crt"), certified.cert.pem())?;
-    std::fs::write(
-        folder.join("tls.key"),
-        certified.signing_key.serialize_pem(),
-    )?;
+    let ground = Ground {
+        folder: &folder,
+        certificate: &Certificate::make(&folder)?,
+        collector: &Collector::start().context("the collector")?,
+        weir: weir.as_deref(),
+    };
     let mut measured: Vec<Measured<'_>> = chosen
         .into_iter()
         .map(|scenario| Measured {
@@ -124,42 +119,82 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             break;
         }
         for signed in [false, true] {
-            half_a_round(
-                arguments,
-                weir.as_deref(),
-                &folder,
-                &mut measured,
-                signed,
-                round,
-            )?;
+            half_a_round(arguments, &ground, &mut measured, signed, round)?;
         }
         // After each round, so that a run that is cut short leaves what it has.
         write(arguments, &measured)?;
     }
     for one in &measured {
-        print!("{}", report::table(one));
+        print!("{}", report::table(one, &measured));
     }
     println!("\nwritten: {}", arguments.output.display());
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
-fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
+fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<&'static Scenario>> {
+    let (names, peers) = (&arguments.scenarios, &arguments.peers);
     let known = |name: &String| SCENARIOS.iter().any(|scenario| scenario.name == *name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         bail!("no scenario `{unknown}`; there are: {}", names.join(", "));
     }
-    let wanted =
-        |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name);
-    Ok(SCENARIOS.iter().filter(wanted).collect())
+    let known = |name: &String| PEERS.iter().any(|peer| peer.name() == name);
+    if let Some(unknown) = peers.iter().find(|name| !known(name)) {
+        bail!(
+            "no peer `{unknown}`; there are: {}",
+            PEERS.map(Peer::name).join(", ")
+        );
+    }
+    let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
+    for scenario in SCENARIOS {
+        if !names.is_empty() && !names.iter().any(|name| name == scenario.name) {
+            continue;
+        }
+        if !taking_part(scenario, arguments).is_empty() {
+            chosen.push(scenario);
+        } else {
+            left_out.push(scenario.name);
+        }
+    }
+    if !left_out.is_empty() {
+        eprintln!(
+            "bench: left out, for none of {} takes part: {}",
+            peers.join(", "),
+            left_out.join(", ")
+        );
+    }
+    Ok(chosen)
+}
+
+/// Who takes part in a scenario: all that it has, or those of them that were asked for.
+fn taking_part(scenario: &Scenario, arguments: &Arguments) -> Vec<Peer> {
+    let only = &arguments.peers;
+    let wanted = |peer: Peer| only.is_empty() || only.iter().any(|name| name == peer.name());
+    let mut peers: Vec<Peer> = scenario
+        .peers
+        .iter()
+        .copied()
+        .filter(|&peer| wanted(peer))
+        .collect();
+    if arguments.before.is_some() && peers.contains(&Peer::Weir) {
+        peers.push(Peer::WeirBefore);
+    }
+    peers
+}
+
+/// What all rounds share.
+struct Ground<'a> {
+    folder: &'a Path,
+    certificate: &'a Certificate,
+    collector: &'a Collector,
+    weir: Option<&'a Path>,
 }
 
 /// Every scenario once on the plain internet, or on the signed one: only one of them can stand.
 fn half_a_round(
     arguments: &Arguments,
-    weir: Option<&Path>,
-    folder: &Path,
+    ground: &Ground<'_>,
     measured: &mut [Measured<'_>],
     signed: bool,
     round: usize,
@@ -167,39 +202,45 @@ fn half_a_round(
     if !measured.iter().any(|one| one.scenario.signed == signed) {
         return Ok(());
     }
-    let zones = folder.join(format!(
+    let zones = ground.folder.join(format!(
         "{}-{round}",
         if signed { "signed" } else { "plain" }
     ));
     let internet = Internet::start(&zones, signed).context("the loopback internet")?;
     let scale = Scale {
         quick: arguments.quick,
+        times: usize::from(arguments.times),
     };
-    for one in measured
+    // There and back: what drifts over a round favours no side in two of them.
+    let mut order: Vec<&mut Measured<'_>> = measured
         .iter_mut()
         .filter(|one| one.scenario.signed == signed)
-    {
+        .collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    for one in order {
         let scenario = one.scenario;
         let stage = Stage {
-            folder,
-            certificate: folder.join("tls.crt"),
-            key: folder.join("tls.key"),
+            folder: ground.folder,
+            certificate: ground.certificate,
             internet: &internet,
-            traces: scenario
-                .traced
-                .map(|ratio| (ratio, ([127, 0, 0, 1], 4317).into())),
-            weir,
+            traces: scenario.traced.map(|share| (share, ground.collector)),
+            weir: ground.weir,
+            before: arguments.before.as_deref(),
             cache_size: 1 << 30,
         };
-        let only = &arguments.peers;
-        let takes_part = |name| only.is_empty() || only.iter().any(|peer| peer == name);
-        for &peer in scenario.peers.iter().filter(|peer| takes_part(peer.name())) {
+        let mut peers = taking_part(scenario, arguments);
+        if round % 2 == 1 {
+            peers.reverse();
+        }
+        for peer in peers {
             eprint!("round {} {} {}: ", round + 1, scenario.name, peer.name());
             let begun = Instant::now();
             match scenario::measure(scenario, peer, &stage, scale) {
                 Ok(sample) => {
                     eprintln!("{:.1} us, {:.0?}", sample.cpu_ns / 1000.0, begun.elapsed());
-                    one.samples.entry(peer).or_default().push(sample);
+                    one.samples.entry(peer).or_default().insert(round, sample);
                 }
                 // One that does not come to its end does not keep the others from theirs.
                 Err(error) => {
@@ -217,7 +258,10 @@ fn write(arguments: &Arguments, measured: &[Measured<'_>]) -> anyhow::Result<()>
     if let Some(parent) = arguments.output.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let data: Vec<_> = measured.iter().map(report::data).collect();
+    let data: Vec<_> = measured
+        .iter()
+        .map(|one| report::data(one, measured))
+        .collect();
     std::fs::write(&arguments.output, serde_json::to_string_pretty(&data)?)?;
     if let Some(folder) = &arguments.pictures {
         std::fs::create_dir_all(folder)?;
@@ -227,41 +271,6 @@ fn write(arguments: &Arguments, measured: &[Measured<'_>]) -> anyhow::Result<()>
         let title = "CPU per query over that of the smallest";
         let drawn = picture::bars(title, &picture::growth(measured));
         std::fs::write(folder.join("growth.svg"), drawn)?;
-    }
-    Ok(())
-}
-
-/// Installs what is missing of [`PACKAGES`].
-fn install() -> anyhow::Result<()> {
-    let programs = [
-        "unbound",
-        "dnsdist",
-        "kresd",
-        "named",
-        "dnssec-signzone",
-        "nsd",
-        "h2load",
-    ];
-    let missing = programs.iter().any(|program| {
-        !Command::new("sh")
-            .args(["-c", &format!("command -v {program} >/dev/null")])
-            .status()
-            .is_ok_and(|status| status.success())
-    });
-    if missing {
-        eprintln!("bench: installing {}", PACKAGES.join(" "));
-        let status = Command::new("apt-get")
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(PACKAGES)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .status()
-            .context("apt-get")?;
-        if !status.success() {
-            bail!(
-                "apt-get could not install {}; run `apt-get update` and try again",
-                PACKAGES.join(" ")
-            );
-        }
     }
     Ok(())
 }
