@@ -16,3 +16,4 @@ pub mod responder;
 pub mod scenario;
 pub mod shipped;
 pub mod trusting;
+pub mod waiting;

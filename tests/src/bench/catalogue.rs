@@ -27,7 +27,7 @@ pub struct Scenario {
 pub enum Kind {
     Cached(Cached),
     Unique,
-    Waiting { connections: usize, streams: usize },
+    Waiting { streams: usize },
     Cold,
     Mixed,
     Handshake { resumed: bool },
@@ -69,13 +69,6 @@ const fn cached(connections: u32, streams: u32, post: bool, negative: bool, name
         negative,
         names,
     })
-}
-
-const fn waiting(connections: usize, streams: usize) -> Kind {
-    Kind::Waiting {
-        connections,
-        streams,
-    }
 }
 
 const fn scenario(
@@ -153,35 +146,35 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "waiting-10",
-        "uncached, 10 streams wait: 1 connection x 10 streams",
+        "unique names, 1 x 90, while 10 other streams wait",
         &[Peer::Weir],
-        waiting(1, 10),
+        Kind::Waiting { streams: 10 },
     ),
     Scenario {
         variant_of: Some("waiting-10"),
         ..scenario(
             "waiting-100",
-            "uncached, 100 streams wait: 1 x 100",
+            "unique names, 1 x 90, while 100 other streams wait",
             &[Peer::Weir],
-            waiting(1, 100),
+            Kind::Waiting { streams: 100 },
         )
     },
     Scenario {
         variant_of: Some("waiting-10"),
         ..scenario(
             "waiting-1000",
-            "uncached, 1 000 streams wait: 10 x 100",
+            "unique names, 1 x 90, while 1 000 other streams wait",
             &[Peer::Weir],
-            waiting(10, 100),
+            Kind::Waiting { streams: 1000 },
         )
     },
     Scenario {
         variant_of: Some("waiting-10"),
         ..scenario(
             "waiting-10000",
-            "uncached, 10 000 streams wait: 100 x 100",
+            "unique names, 1 x 90, while 10 000 other streams wait",
             &[Peer::Weir],
-            waiting(100, 100),
+            Kind::Waiting { streams: 10_000 },
         )
     },
     scenario(

@@ -218,11 +218,10 @@ pub async fn ask_message(
     address: SocketAddr,
     query: &[u8],
 ) -> io::Result<(u16, Vec<u8>)> {
-    let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
-    let (response, _) = sender
-        .send_request(get(address, query)?, true)
+    let response = begin(sender, address, query)
+        .await?
+        .await
         .map_err(io::Error::other)?;
-    let response = response.await.map_err(io::Error::other)?;
     let status = response.status().as_u16();
     let mut body = response.into_body();
     let mut message = Vec::new();
@@ -234,6 +233,22 @@ pub async fn ask_message(
             .map_err(io::Error::other)?;
     }
     Ok((status, message))
+}
+
+/// Sends this query by GET; the response comes when it comes.
+///
+/// # Errors
+/// When the connection has ended.
+pub async fn begin(
+    sender: &Sender,
+    address: SocketAddr,
+    query: &[u8],
+) -> io::Result<h2::client::ResponseFuture> {
+    let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
+    let (response, _) = sender
+        .send_request(get(address, query)?, true)
+        .map_err(io::Error::other)?;
+    Ok(response)
 }
 
 fn get(address: SocketAddr, query: &[u8]) -> io::Result<http::Request<()>> {

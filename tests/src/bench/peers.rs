@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::authority::{Internet, ROOT, ZONES};
 use super::collector::Collector;
 use super::process::Server;
+use super::waiting;
 
 /// A server that the benchmark knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,6 +160,9 @@ impl Stage<'_> {
         } else {
             serde_json::json!({ "mode": "Validate", "trustAnchors": { "records": [anchor] } })
         };
+        let silent: Vec<_> = waiting::servers()
+            .map(|server| serde_json::json!({ "address": server.ip(), "port": server.port() }))
+            .collect();
         let mut config = serde_json::json!({
             "workers": workers,
             // One address may hold three quarters of them.
@@ -166,6 +170,7 @@ impl Stage<'_> {
             "resolution": {
                 "rootHints": { "servers": [{ "name": "ns.root-servers.test-root", "addresses": [ROOT] }] },
                 "localZones": [{ "name": "test", "type": "Transparent" }],
+                "forwardZones": [{ "name": waiting::ZONE, "upstreams": silent }],
                 "ipFamilies": ["IPv4"],
             },
             "dnssec": dnssec,

@@ -12,6 +12,7 @@ use super::catalogue::{Cached, Kind, Scenario};
 use super::load::{self, Latency, Outcome, Pattern};
 use super::peers::{Peer, Stage};
 use super::process::Server;
+use super::waiting::Waiting;
 
 /// How long the own client waits for a server to do all that is asked.
 const OWN_LIMIT: Duration = Duration::from_secs(120);
@@ -73,10 +74,7 @@ pub fn measure(
     let sample = match scenario.kind {
         Kind::Cached(cached) => run.cached(cached),
         Kind::Unique => run.unique(),
-        Kind::Waiting {
-            connections,
-            streams,
-        } => run.waiting(connections, streams),
+        Kind::Waiting { streams } => run.waiting(streams),
         Kind::Cold => run.cold(),
         Kind::Mixed => run.mixed(),
         Kind::Handshake { resumed } => run.handshake(resumed),
@@ -136,19 +134,16 @@ impl Run<'_> {
         self.ask_for(names, count, 1, 90)
     }
 
-    fn waiting(&self, connections: usize, streams: usize) -> io::Result<Sample> {
+    fn waiting(&self, streams: usize) -> io::Result<Sample> {
         self.warm_up()?;
-        let all = (self.scale.of(60_000) * self.scale.times).max(connections * streams);
-        let pattern = Pattern {
-            connections,
-            streams,
-            requests: all / connections,
-            reset_every: 0,
-        };
-        self.by_cpu(|| {
-            on_runtime(load::run(self.server.address, pattern, |n| {
-                format!("q{n}.u.bench.test")
-            }))
+        // Whoever waits is given up after ten seconds: this takes three.
+        let count = self.scale.of(40_000);
+        on_runtime(async {
+            let waiting = Waiting::open(self.server.address, streams).await?;
+            let names = (0..count).map(|n| format!("q{n}.u.bench.test"));
+            let sample = self.ask_for(names, count, 1, 90)?;
+            waiting.still().await?;
+            Ok(sample)
         })
     }
 
