@@ -49,7 +49,7 @@ pub async fn keep(
         tokio::select! {
             count = records.recv_many(&mut batch, BATCH), if !resting => {
                 ended = count == 0;
-                resting = count < BATCH;
+                resting = count < BATCH && !records.is_closed();
                 if resting {
                     rest.as_mut().reset(tokio::time::Instant::now() + REST);
                 }
@@ -152,4 +152,80 @@ fn resource() -> Resource {
     };
     let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     builder.with_attribute(version).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use super::super::record::ApplyRecord;
+    use super::super::sample::TraceParent;
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Wakes {
+        fn since_last(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    fn record(clock: Clock) -> Record {
+        let now = clock.now().instant;
+        Record::Apply(Box::new(ApplyRecord {
+            parent: TraceParent {
+                trace: 1,
+                span: 1,
+                sampled: true,
+                trusted: true,
+            },
+            started: now,
+            ended: now,
+            revision: String::new(),
+            refused: None,
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resting_book_is_not_woken_by_records() {
+        let clock = Clock::start();
+        let (sender, receiver) = mpsc::channel(64);
+        let (_settings, followed) = watch::channel(None);
+        let wakes = Arc::<Wakes>::default();
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut context = Context::from_waker(&waker);
+        let mut book = pin!(keep(receiver, followed, clock));
+        let send_ten = || (0..10).for_each(|_| sender.try_send(record(clock)).unwrap());
+        let waiting = || sender.max_capacity() - sender.capacity();
+
+        assert!(book.as_mut().poll(&mut context).is_pending());
+        wakes.since_last();
+        send_ten();
+        assert_eq!(wakes.since_last(), 1, "nobody had come for a while");
+        assert!(book.as_mut().poll(&mut context).is_pending());
+        assert_eq!(waiting(), 0);
+
+        send_ten();
+        send_ten();
+        assert_eq!((wakes.since_last(), waiting()), (0, 20));
+        tokio::time::advance(REST + Duration::from_millis(1)).await;
+        assert_eq!(wakes.since_last(), 1, "the rest is over");
+        assert!(book.as_mut().poll(&mut context).is_pending());
+        assert_eq!(waiting(), 0);
+
+        // The end of all workers is seen at the end of a rest.
+        send_ten();
+        drop(sender);
+        tokio::time::advance(REST + Duration::from_millis(1)).await;
+        assert_eq!(book.as_mut().poll(&mut context), Poll::Ready(()));
+    }
 }

@@ -86,6 +86,13 @@ fn serve_constant(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // What was asked for wrongly is said before minutes are spent on a build.
+    let chosen = chosen(arguments)?;
+    for program in arguments.weir.iter().chain(&arguments.before) {
+        if !program.is_file() {
+            bail!("there is no program {}", program.display());
+        }
+    }
     packages::install(&[packages::AROUND, packages::PEERS].concat())?;
     let weir = match &arguments.weir {
         None if !arguments.quick => Some(shipped::build()?),
@@ -93,7 +100,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let _lock = process::only_one()?;
     process::pin_to_client_core()?;
-    let chosen = chosen(arguments)?;
     let folder = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let ground = Ground {
@@ -151,10 +157,10 @@ fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<&'static Scenario>> {
         if !names.is_empty() && !names.iter().any(|name| name == scenario.name) {
             continue;
         }
-        if !taking_part(scenario, arguments).is_empty() {
-            chosen.push(scenario);
-        } else {
+        if taking_part(scenario, arguments).is_empty() {
             left_out.push(scenario.name);
+        } else {
+            chosen.push(scenario);
         }
     }
     if !left_out.is_empty() {
