@@ -44,10 +44,7 @@ pub const TRAINING: &[&str] = &[
 pub fn build() -> io::Result<PathBuf> {
     packages::install(packages::AROUND)?;
     let profdata = profdata()?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../target/trained")
-        .components()
-        .collect::<PathBuf>();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target/trained");
     let (raw, profile) = (folder.join("counts"), folder.join("weir.profdata"));
     let instrumented = compile(
         &folder.join("instrumented"),
