@@ -94,8 +94,13 @@ images: build ## lay out what the images contain
 
 .PHONY: push
 push: PROFILE = shipped
-push: images $(CLUSTER) ## push the images to REGISTRY=...; prints the values of the chart that name them
+push: registry images $(CLUSTER) ## push the images to REGISTRY=...; prints the values of the chart that name them
 	@$(CLUSTER) push $(IMAGE)
+
+# Said before minutes are spent on what is to be pushed.
+.PHONY: registry
+registry:
+	@test -n "$${WEIR_REGISTRY:-}" || { echo "say where to push to: make push REGISTRY=registry.example.org/dns" >&2; exit 1; }
 
 .PHONY: cluster-up
 cluster-up: $(CLUSTER) ## start the single-node Kubernetes of the tests

@@ -144,7 +144,7 @@ impl Streams {
             Some(status),
             dns,
             Disposition::Answered,
-            now,
+            || now,
         );
     }
 
@@ -154,7 +154,7 @@ impl Streams {
                 .leave(asked.stream, owner, CloseCause::WriteFailed);
         }
         self.books
-            .dispose(&self.edge, asked, None, None, disposition, now);
+            .dispose(&self.edge, asked, None, None, disposition, || now);
     }
 }
 

@@ -180,7 +180,7 @@ impl Books {
         }
     }
 
-    /// Gives a stream its one disposition, at `now`.
+    /// Gives a stream its one disposition, at `now`, which is asked for when traces are on alone.
     pub fn dispose(
         &self,
         edge: &Edge,
@@ -188,7 +188,7 @@ impl Books {
         status: Option<u16>,
         dns: Option<DnsOutcome>,
         disposition: Disposition,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) {
         self.worker.metrics.dispositions.count(disposition.index());
         let sampler = self.worker.sampler.borrow();
@@ -199,7 +199,7 @@ impl Books {
             disposition,
             Disposition::PeerCancelled(_) | Disposition::Reset(_)
         );
-        let took = now.saturating_duration_since(asked.started);
+        let took = now().saturating_duration_since(asked.started);
         let keep = asked.decision.sampled || sampler.keeps(dns.map(|dns| dns.rcode), took, reset);
         drop(sampler);
         // A stream that is not kept and waited for nothing leaves no trace at all.

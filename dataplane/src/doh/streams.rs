@@ -193,7 +193,7 @@ impl Streams {
                 {
                     self.release_query(&receiving.message);
                     self.books
-                        .dispose(&self.edge, asked, None, None, disposition, Instant::now());
+                        .dispose(&self.edge, asked, None, None, disposition, Instant::now);
                 }
             }
         }
@@ -411,7 +411,7 @@ impl Streams {
             }
         };
         self.books
-            .dispose(&self.edge, asked, status, dns, disposition, Instant::now());
+            .dispose(&self.edge, asked, status, dns, disposition, Instant::now);
     }
 
     fn hold_query(&self, octets: u64) {
@@ -433,7 +433,6 @@ impl Drop for Streams {
         for number in self.open.numbers() {
             self.remove(number, Disposition::ConnectionLost);
         }
-        let now = Instant::now();
         for Ready { asked, .. } in std::mem::take(&mut self.ready) {
             self.books.dispose(
                 &self.edge,
@@ -441,7 +440,7 @@ impl Drop for Streams {
                 None,
                 None,
                 Disposition::ConnectionLost,
-                now,
+                Instant::now,
             );
         }
     }

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::entropy;
 
 /// How long the book rests when it has read all that came. A record that finds it resting wakes no thread, and
-/// waking one costs a worker more than the span does. The way to the book holds what comes in ten such rests.
+/// waking one costs a worker more than the span does. The way to the book has room for several rests of a busy worker.
 const REST: Duration = Duration::from_millis(50);
 /// How often spans are exported.
 const INTERVAL: Duration = Duration::from_millis(500);

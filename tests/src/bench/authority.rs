@@ -27,6 +27,17 @@ pub struct Internet {
 }
 
 impl Internet {
+    /// Makes sure that its servers can be started, before anything else takes time.
+    ///
+    /// # Errors
+    /// When this user may not listen at port 53, or something does already.
+    pub fn expect_rights() -> io::Result<()> {
+        std::net::UdpSocket::bind((ROOT, 53)).map(drop).map_err(|error| {
+            let message = format!("cannot listen at {ROOT} port 53, as name servers do here: {error}; run as root, and end what listens there");
+            io::Error::new(error.kind(), message)
+        })
+    }
+
     /// Writes the zones below `folder`, signs them if asked, and starts three NSD processes.
     ///
     /// # Errors

@@ -218,10 +218,8 @@ pub async fn ask_message(
     address: SocketAddr,
     query: &[u8],
 ) -> io::Result<(u16, Vec<u8>)> {
-    let response = begin(sender, address, query)
-        .await?
-        .await
-        .map_err(io::Error::other)?;
+    let (response, _) = begin(sender, address, query).await?;
+    let response = response.await.map_err(io::Error::other)?;
     let status = response.status().as_u16();
     let mut body = response.into_body();
     let mut message = Vec::new();
@@ -235,7 +233,7 @@ pub async fn ask_message(
     Ok((status, message))
 }
 
-/// Sends this query by GET; the response comes when it comes.
+/// Sends this query by GET; the response comes when it comes, and the stream is there to be reset.
 ///
 /// # Errors
 /// When the connection has ended.
@@ -243,12 +241,11 @@ pub async fn begin(
     sender: &Sender,
     address: SocketAddr,
     query: &[u8],
-) -> io::Result<h2::client::ResponseFuture> {
+) -> io::Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>)> {
     let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
-    let (response, _) = sender
+    sender
         .send_request(get(address, query)?, true)
-        .map_err(io::Error::other)?;
-    Ok(response)
+        .map_err(io::Error::other)
 }
 
 fn get(address: SocketAddr, query: &[u8]) -> io::Result<http::Request<()>> {
@@ -328,10 +325,7 @@ async fn connection_load(
 
 /// Sends a request and resets its stream at once.
 async fn reset(sender: &Sender, address: SocketAddr, name: &str) -> io::Result<()> {
-    let mut sender = sender.clone().ready().await.map_err(io::Error::other)?;
-    let (_response, mut stream) = sender
-        .send_request(get(address, &query(name))?, true)
-        .map_err(io::Error::other)?;
+    let (_response, mut stream) = begin(sender, address, &query(name)).await?;
     stream.send_reset(h2::Reason::CANCEL);
     tokio::task::yield_now().await;
     Ok(())

@@ -80,19 +80,70 @@ impl Peer {
     }
 }
 
+/// Octets of cache for every peer that has a setting.
+const CACHE_SIZE: usize = 1 << 30;
+
+/// What a benchmark or a training has ready for every server and round.
+#[derive(Debug)]
+pub struct Ground {
+    folder: PathBuf,
+    certificate: Certificate,
+    collector: Collector,
+    weir: Option<PathBuf>,
+    before: Option<PathBuf>,
+}
+
+impl Ground {
+    /// Makes it in this folder: for the data plane to measure, the one beside this program when there is none, and
+    /// for the build of it that it is compared with.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or there is no thread or port for the collector.
+    pub fn make(
+        folder: PathBuf,
+        weir: Option<PathBuf>,
+        before: Option<PathBuf>,
+    ) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            certificate: Certificate::make(&folder)?,
+            collector: Collector::start()?,
+            folder,
+            weir,
+            before,
+        })
+    }
+
+    /// Where configurations, zones and logs go.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What servers are started with before these zones, Weir tracing this share of its streams, 0 to 1.
+    #[must_use]
+    pub fn stage<'a>(&'a self, internet: &'a Internet, traced: Option<f64>) -> Stage<'a> {
+        Stage {
+            folder: &self.folder,
+            certificate: &self.certificate,
+            internet,
+            traces: traced.map(|share| (share, &self.collector)),
+            weir: self.weir.as_deref(),
+            before: self.before.as_deref(),
+        }
+    }
+}
+
 /// A certificate of our own making, in PEM files.
 #[derive(Debug)]
-pub struct Certificate {
+struct Certificate {
     chain: PathBuf,
     key: PathBuf,
 }
 
 impl Certificate {
     /// Makes one for loopback.
-    ///
-    /// # Errors
-    /// When it cannot be made or written.
-    pub fn make(folder: &Path) -> io::Result<Self> {
+    fn make(folder: &Path) -> io::Result<Self> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
         let (chain, key) = (folder.join("tls.crt"), folder.join("tls.key"));
@@ -107,18 +158,12 @@ impl Certificate {
 pub struct Stage<'a> {
     /// Where configurations and logs go.
     pub folder: &'a Path,
-    /// What every peer serves with.
-    pub certificate: &'a Certificate,
-    /// The zones, and the trust anchor if they are signed.
-    pub internet: &'a Internet,
+    certificate: &'a Certificate,
+    internet: &'a Internet,
     /// The share of streams that Weir traces, 0 to 1, and who collects the spans.
     pub traces: Option<(f64, &'a Collector)>,
-    /// The data plane to measure; the one beside this program when there is none.
-    pub weir: Option<&'a Path>,
-    /// The build of it that it is compared with, if there is one.
-    pub before: Option<&'a Path>,
-    /// Octets of cache for every peer that has a setting.
-    pub cache_size: usize,
+    weir: Option<&'a Path>,
+    before: Option<&'a Path>,
 }
 
 impl Stage<'_> {
@@ -174,7 +219,7 @@ impl Stage<'_> {
                 "ipFamilies": ["IPv4"],
             },
             "dnssec": dnssec,
-            "cache": { "size": self.cache_size.to_string() },
+            "cache": { "size": CACHE_SIZE.to_string() },
             "mesh": { "maxStates": 20_000, "perClientWaitLimit": { "default": 20_000 } },
             "metrics": { "address": "127.0.0.1:0" },
         });
@@ -235,8 +280,8 @@ impl Stage<'_> {
             port = peer.port(),
             key = self.certificate.key.display(),
             certificate = self.certificate.chain.display(),
-            cache = self.cache_size,
-            half = self.cache_size / 2,
+            cache = CACHE_SIZE,
+            half = CACHE_SIZE / 2,
         );
         let file = self.write("unbound.conf", &text)?;
         Ok((
@@ -279,7 +324,7 @@ impl Stage<'_> {
             port = peer.port(),
             certificate = self.certificate.chain.display(),
             key = self.certificate.key.display(),
-            cache = self.cache_size,
+            cache = CACHE_SIZE,
         );
         let file = self.write(
             "kresd.conf",
@@ -319,7 +364,7 @@ impl Stage<'_> {
             certificate = self.certificate.chain.display(),
             folder = self.folder.display(),
             port = peer.port(),
-            cache = self.cache_size,
+            cache = CACHE_SIZE,
         );
         let file = self.write("named.conf", &text)?;
         Ok((

@@ -14,9 +14,8 @@ use serde_json::Value;
 
 use super::authority::Internet;
 use super::catalogue::{SCENARIOS, Scenario};
-use super::collector::Collector;
 use super::packages;
-use super::peers::{Certificate, Peer, Stage};
+use super::peers::{Ground, Peer};
 use super::process;
 use super::scenario::{self, Scale};
 
@@ -42,6 +41,7 @@ pub const TRAINING: &[&str] = &[
 /// # Errors
 /// When a build fails, a tool is missing, or the training does; the message says what to do.
 pub fn build() -> io::Result<PathBuf> {
+    Internet::expect_rights()?;
     packages::install(packages::AROUND)?;
     let profdata = profdata()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target/trained");
@@ -104,26 +104,18 @@ fn train(program: &Path, folder: &Path) -> io::Result<()> {
     process::pin_to_client_core()?;
     let folder = folder.join("training");
     let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder)?;
-    let certificate = Certificate::make(&folder)?;
-    let collector = Collector::start()?;
+    let ground = Ground::make(folder, Some(program.to_path_buf()), None)?;
     let scale = Scale {
         quick: false,
         times: 1,
     };
     for signed in [false, true] {
-        let zones = folder.join(if signed { "signed" } else { "plain" });
+        let zones = ground
+            .folder()
+            .join(if signed { "signed" } else { "plain" });
         let internet = Internet::start(&zones, signed)?;
         for scenario in training().filter(|scenario| scenario.signed == signed) {
-            let stage = Stage {
-                folder: &folder,
-                certificate: &certificate,
-                internet: &internet,
-                traces: scenario.traced.map(|share| (share, &collector)),
-                weir: Some(program),
-                before: None,
-                cache_size: 1 << 30,
-            };
+            let stage = ground.stage(&internet, scenario.traced);
             let sample = scenario::measure(scenario, Peer::Weir, &stage, scale)
                 .map_err(|error| io::Error::other(format!("{}: {error}", scenario.name)))?;
             if sample.failed > 0 {

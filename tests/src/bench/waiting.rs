@@ -44,7 +44,7 @@ impl Waiting {
             let sender = load::connect(address, config.clone()).await?;
             let name = format!("h{}.{ZONE}", senders.len());
             for _ in 0..STREAMS.min(count - responses.len()) {
-                let response = load::begin(&sender, address, &load::query(&name)).await?;
+                let (response, _) = load::begin(&sender, address, &load::query(&name)).await?;
                 responses.push(response);
             }
             senders.push(sender);

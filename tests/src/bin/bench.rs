@@ -5,7 +5,7 @@
     reason = "a command line tool"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use weir_tests::bench::authority::Internet;
 use weir_tests::bench::catalogue::{SCENARIOS, Scenario};
-use weir_tests::bench::collector::Collector;
-use weir_tests::bench::peers::{Certificate, PEERS, Peer, Stage};
+use weir_tests::bench::peers::{Ground, PEERS, Peer};
 use weir_tests::bench::report::{self, Measured, Samples};
 use weir_tests::bench::scenario::{self, Scale};
 use weir_tests::bench::{packages, picture, process, shipped};
@@ -93,6 +92,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             bail!("there is no program {}", program.display());
         }
     }
+    Internet::expect_rights()?;
     packages::install(&[packages::AROUND, packages::PEERS].concat())?;
     let weir = match &arguments.weir {
         None if !arguments.quick => Some(shipped::build()?),
@@ -101,13 +101,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let _lock = process::only_one()?;
     process::pin_to_client_core()?;
     let folder = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let ground = Ground {
-        folder: &folder,
-        certificate: &Certificate::make(&folder)?,
-        collector: &Collector::start().context("the collector")?,
-        weir: weir.as_deref(),
-    };
+    let ground = Ground::make(folder, weir, arguments.before.clone())?;
     let mut measured: Vec<Measured<'_>> = chosen
         .into_iter()
         .map(|scenario| Measured {
@@ -134,7 +128,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         print!("{}", report::table(one, &measured));
     }
     println!("\nwritten: {}", arguments.output.display());
-    std::fs::remove_dir_all(&folder)?;
+    std::fs::remove_dir_all(ground.folder())?;
     Ok(())
 }
 
@@ -189,18 +183,10 @@ fn taking_part(scenario: &Scenario, arguments: &Arguments) -> Vec<Peer> {
     peers
 }
 
-/// What all rounds share.
-struct Ground<'a> {
-    folder: &'a Path,
-    certificate: &'a Certificate,
-    collector: &'a Collector,
-    weir: Option<&'a Path>,
-}
-
 /// Every scenario once on the plain internet, or on the signed one: only one of them can stand.
 fn half_a_round(
     arguments: &Arguments,
-    ground: &Ground<'_>,
+    ground: &Ground,
     measured: &mut [Measured<'_>],
     signed: bool,
     round: usize,
@@ -208,7 +194,7 @@ fn half_a_round(
     if !measured.iter().any(|one| one.scenario.signed == signed) {
         return Ok(());
     }
-    let zones = ground.folder.join(format!(
+    let zones = ground.folder().join(format!(
         "{}-{round}",
         if signed { "signed" } else { "plain" }
     ));
@@ -227,15 +213,7 @@ fn half_a_round(
     }
     for one in order {
         let scenario = one.scenario;
-        let stage = Stage {
-            folder: ground.folder,
-            certificate: ground.certificate,
-            internet: &internet,
-            traces: scenario.traced.map(|share| (share, ground.collector)),
-            weir: ground.weir,
-            before: arguments.before.as_deref(),
-            cache_size: 1 << 30,
-        };
+        let stage = ground.stage(&internet, scenario.traced);
         let mut peers = taking_part(scenario, arguments);
         if round % 2 == 1 {
             peers.reverse();
